@@ -1,0 +1,19 @@
+from fastckpt._csrc cimport fck_block, fck_index, fck_reader
+from libc.stdint cimport uint8_t
+
+
+cdef struct LoadedBlock:
+    fck_block view      # view.data is NULL until the block was loaded
+    size_t entry_count
+
+
+cdef class Table:
+    cdef readonly object file
+    cdef fck_index index
+    cdef LoadedBlock *loaded
+    cdef list contents  # what loaded[i].view borrows from
+
+    cdef size_t block_count(self) noexcept
+    cdef const LoadedBlock *block(self, size_t i) except NULL
+    cdef bint find(self, const uint8_t *key, size_t size, fck_reader *value) except -1
+    cdef int _load(self, size_t i) except -1

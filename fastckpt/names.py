@@ -1,0 +1,67 @@
+"""The names of a checkpoint's files: put together and taken apart (docs/format.md, "Files").
+
+A checkpoint is known by its *prefix*, which is not a file: ``model.ckpt-7`` stands for
+``model.ckpt-7.index``, ``model.ckpt-7.data-00000-of-00001`` and perhaps ``model.ckpt-7.meta``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+_SHARD = re.compile(r"(?P<prefix>.*)\.data-(?P<shard>\d{5,})-of-(?P<count>\d{5,})", re.DOTALL)
+_STAGED = re.compile(r"(?P<final>.*)\.(?:tmp|old)-(?P<token>[0-9a-f]{16})", re.DOTALL)
+
+
+def index_path(prefix: str) -> str:
+    """Return the path of the index: the file whose presence makes a checkpoint complete."""
+    return prefix + ".index"
+
+
+def shard_path(prefix: str, shard: int, num_shards: int) -> str:
+    """Return the path of one data file; numbers beyond five digits get wider."""
+    return f"{prefix}.data-{shard:05d}-of-{num_shards:05d}"
+
+
+def strip_suffix(path: str) -> str | None:
+    """Return the prefix that an index, data or meta file belongs to, or None."""
+    for suffix in (".index", ".meta"):
+        if path.endswith(suffix):
+            return path[: -len(suffix)]
+    match = _SHARD.fullmatch(path)
+    return match["prefix"] if match else None
+
+
+def staged_path(path: str, token: str) -> str:
+    """Return where a file stands until its checkpoint is complete. No reader takes it for one."""
+    return f"{path}.tmp-{token}"
+
+
+def aside_path(path: str, token: str) -> str:
+    """Return where the file that a commit replaces stands until the commit is done."""
+    return f"{path}.old-{token}"
+
+
+def split_staged(path: str) -> tuple[str, str] | None:
+    """Return the final path and the token of a staged or replaced file's path, or None."""
+    match = _STAGED.fullmatch(path)
+    return (match["final"], match["token"]) if match else None
+
+
+def list_files(prefix: str) -> tuple[list[str], list[str]]:
+    """Return the data files, of any number of shards, and the staged files of a prefix."""
+    folder, base = os.path.split(prefix)
+    try:
+        entries = sorted(os.listdir(folder or os.curdir))
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    shards, staged = [], []
+    for name in entries:
+        if not name.startswith(base + "."):
+            continue
+        parts = split_staged(name)
+        if parts is not None and strip_suffix(parts[0]) == base:
+            staged.append(os.path.join(folder, name))
+        elif not name.endswith((".index", ".meta")) and strip_suffix(name) == base:
+            shards.append(os.path.join(folder, name))
+    return shards, staged

@@ -1,0 +1,411 @@
+"""Bytes in and bytes out: files that are read or mapped, and files that appear together.
+
+Knows nothing of checkpoints. The only user of `mmap`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .checksum import crc32c
+from .errors import FormatError
+from .names import aside_path, split_staged, staged_path
+
+__all__ = ["File", "OutputFile", "Stage", "is_network", "leftovers"]
+
+_CHUNK: Final = 256 * 1024  # read or written and checksummed while it is in the CPU's cache
+_READ_FLAGS: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # opening a FIFO must not wait for its writer
+)
+_WRITE_FLAGS: Final = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+class File:
+    """A regular file that is read by position: safe to share between threads and after fork.
+
+    `size` is what it was when it was opened. `identity` changes when another file takes the
+    path. Raises `OSError` as `open` does.
+    """
+
+    __slots__ = ("_fd", "identity", "path", "size")
+
+    def __init__(self, path: str) -> None:
+        self._fd = -1
+        self._fd = os.open(path, _READ_FLAGS)
+        status = os.fstat(self._fd)
+        if not stat.S_ISREG(status.st_mode):
+            code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+            raise OSError(code, os.strerror(code), path)
+        self.path = path
+        self.size = status.st_size
+        self.identity = _identity(status)
+
+    def close(self) -> None:
+        """Give the descriptor back. Maps stay valid."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    __del__ = close
+
+    def read(self, offset: int, size: int, what: str) -> bytes:
+        """Return `size` bytes; `what` names them in the error if they are not there."""
+        self._check(offset, size, what)
+        if _HAS_PREAD:
+            data = os.pread(self._fd, size, offset)
+            if len(data) == size:
+                return data
+        buffer = bytearray(size)
+        self._fill(memoryview(buffer), offset, what)
+        return bytes(buffer)
+
+    def read_into(self, buffer: npt.NDArray[np.uint8], offset: int, what: str) -> int:
+        """Fill a buffer and return the CRC-32C of its bytes."""
+        view = memoryview(buffer)
+        self._check(offset, len(view), what)
+        crc = 0
+        for start in range(0, len(view), _CHUNK):
+            chunk = view[start : start + _CHUNK]
+            self._fill(chunk, offset + start, what)
+            crc = crc32c(chunk, crc)
+        return crc
+
+    def checksum(self, offset: int, size: int, what: str) -> int:
+        """Return the CRC-32C of a range, in the memory of one chunk."""
+        self._check(offset, size, what)
+        buffer = memoryview(bytearray(min(size, _CHUNK)))
+        crc = 0
+        for start in range(0, size, _CHUNK):
+            chunk = buffer[: size - start]
+            self._fill(chunk, offset + start, what)
+            crc = crc32c(chunk, crc)
+        return crc
+
+    def chunks(self, offset: int, size: int, what: str) -> Iterator[bytes]:
+        """Yield a range piece by piece."""
+        self._check(offset, size, what)
+        for start in range(0, size, _CHUNK):
+            yield self.read(offset + start, min(_CHUNK, size - start), what)
+
+    def map(self, *, writable: bool) -> npt.NDArray[np.uint8]:
+        """Map the whole file; a writable map is private, and never changes the file.
+
+        The array pins the map: it is unmapped when the last array that views it is gone.
+        """
+        if self.size == 0:  # what mmap refuses
+            return np.empty(0, np.uint8)
+        import mmap
+
+        access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+        # the map needs no descriptor of its own; before 3.13 it keeps one
+        options: dict[str, Any] = {"trackfd": False} if _HAS_TRACKFD else {}
+        return np.frombuffer(mmap.mmap(self._fd, self.size, access=access, **options), np.uint8)
+
+    def is_current(self) -> bool:
+        """Whether the path still leads to this very file."""
+        try:
+            return _identity(os.stat(self.path)) == self.identity
+        except OSError:
+            return False
+
+    def is_network(self) -> bool:
+        """Whether the file lies on a network file system."""
+        return is_network(self.identity[0])
+
+    def _check(self, offset: int, size: int, what: str) -> None:
+        """Compare with the file's size before anything is allocated."""
+        if offset < 0 or offset > self.size or size > self.size - offset:
+            problem = f"expected {size} bytes at {offset}, but the file ends at {self.size}"
+            raise FormatError(self.path, what, problem)
+
+    def _fill(self, view: memoryview, offset: int, what: str) -> None:
+        filled = 0
+        while filled < len(view):
+            count = _read_at(self._fd, view[filled:], offset + filled)
+            if count == 0:
+                problem = f"expected {len(view)} bytes at {offset}, got {filled}: the file shrank"
+                raise FormatError(self.path, what, problem)
+            filled += count
+
+
+_HAS_PREAD: Final = hasattr(os, "pread")
+_HAS_TRACKFD: Final = sys.version_info >= (3, 13) and os.name == "posix"
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+if hasattr(os, "preadv"):
+
+    def _read_at(fd: int, view: memoryview, offset: int) -> int:
+        return os.preadv(fd, [view], offset)
+
+else:
+    _SEEK_LOCK = threading.Lock()
+
+    def _read_at(fd: int, view: memoryview, offset: int) -> int:
+        with _SEEK_LOCK:
+            os.lseek(fd, offset, os.SEEK_SET)
+            data = os.read(fd, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+_NETWORK_FILE_SYSTEMS: Final = frozenset(
+    "9p afs beegfs ceph cifs fuse.gcsfuse fuse.glusterfs fuse.juicefs fuse.rclone fuse.s3fs "
+    "fuse.sshfs glusterfs gpfs lustre ncpfs nfs nfs4 orangefs smb3 smbfs".split()
+)
+_network_devices: dict[int, bool] = {}
+
+
+def is_network(device: int) -> bool:
+    """Whether a device number is a network file system's. Known on Linux; elsewhere False."""
+    if device not in _network_devices:
+        _network_devices[device] = _find_file_system(device) in _NETWORK_FILE_SYSTEMS
+    return _network_devices[device]
+
+
+def _find_file_system(device: int) -> str:
+    """Return the type of a mounted file system, "" if it is not known."""
+    if not sys.platform.startswith("linux") or os.major(device) != 0:
+        return ""  # a device with a major number is a disk
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as f:
+        for line in f:
+            fields = line.split(" ")
+            if fields[2] == number:
+                return fields[fields.index("-") + 1]
+    return ""
+
+
+class OutputFile:
+    """A new file that is appended to through a buffer. `position` is where the next byte goes."""
+
+    __slots__ = ("_buffer", "_buffered", "_fd", "path", "position")
+
+    def __init__(self, path: str) -> None:
+        self._fd = -1
+        self._fd = os.open(path, _WRITE_FLAGS, 0o666)
+        self.path = path
+        self.position = 0
+        self._buffer: list[Any] = []
+        self._buffered = 0
+
+    def write(self, data: bytes | npt.NDArray[np.uint8]) -> None:
+        """Append bytes. A large array is written at once, without a copy."""
+        size = len(data)
+        self.position += size
+        if size < _CHUNK:
+            self._buffer.append(data)
+            self._buffered += size
+            if self._buffered >= _CHUNK:
+                self._flush()
+            return
+        self._flush()
+        self._write_all(memoryview(data))
+
+    def finish(self, *, sync: bool) -> None:
+        """Write what is buffered, make it durable if asked to, and close."""
+        self._flush()
+        if sync:
+            os.fsync(self._fd)
+        self.close()
+
+    def close(self) -> None:
+        """Give the descriptor back; what is still buffered is lost."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    __del__ = close
+
+    def lock(self) -> None:
+        """Mark the file as somebody's, for as long as it is open."""
+        _try_lock(self._fd)
+
+    def _flush(self) -> None:
+        if self._buffer:
+            self._write_all(memoryview(b"".join(self._buffer)))
+            self._buffer.clear()
+            self._buffered = 0
+
+    def _write_all(self, view: memoryview) -> None:
+        while len(view):
+            view = view[os.write(self._fd, view) :]
+
+
+def _try_lock(fd: int) -> bool:
+    """Lock an open file against other processes; False if one of them has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, which refuses to remove files that are open
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+class Stage:
+    """Files that become visible together: the last one, `commit_path`, says that all are there.
+
+    Each file is staged beside its final place. `commit` makes them durable (with `sync`), takes
+    away the old commit file, renames the others and then the new commit file. Whoever looks in
+    between finds no commit file; nobody finds an old one beside new data. Files are replaced,
+    never truncated, since somebody may have them mapped.
+    """
+
+    def __init__(self, commit_path: str, *, sync: bool) -> None:
+        self._commit_path = commit_path
+        self._sync = sync
+        self._token = os.urandom(8).hex()
+        self._open: list[OutputFile] = []
+        self._finals: list[str] = []
+        self._folder = os.path.dirname(commit_path) or os.curdir
+        self._made_folder = _make_folder(self._folder)
+        self.commit_file = self._create(commit_path)
+        self.commit_file.lock()
+
+    def create(self, path: str) -> OutputFile:
+        """Return a staged file that `commit` will rename to `path`."""
+        file = self._create(path)
+        self._finals.append(path)
+        return file
+
+    def link(self, source: str, path: str) -> None:
+        """Stage another name of an existing file, or a copy where there are no hard links."""
+        staged = staged_path(path, self._token)
+        self._finals.append(path)
+        try:
+            os.link(source, staged)
+        except OSError:
+            import shutil
+
+            shutil.copyfile(source, staged)
+            self._sync_path(staged)
+
+    def commit(self, obsolete: Iterable[str] = ()) -> None:
+        """Make everything visible, then remove what is `obsolete`: paths of an older commit."""
+        for file in self._open:
+            file.finish(sync=self._sync)
+        for path in [*self._finals, self._commit_path]:
+            if os.path.isdir(path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        self._rename_all()
+        self._sync_path(self._folder)
+        for path in set(obsolete) - {*self._finals, self._commit_path}:
+            with suppress(OSError):  # complete without it; another process may have been faster
+                os.unlink(path)
+
+    def discard(self) -> None:
+        """Remove everything that was staged."""
+        for file in self._open:
+            file.close()
+        for path in [*self._finals, self._commit_path]:
+            with suppress(FileNotFoundError):
+                os.unlink(staged_path(path, self._token))
+        if self._made_folder:
+            with suppress(OSError):  # no longer empty
+                os.rmdir(self._made_folder)
+
+    def _create(self, path: str) -> OutputFile:
+        file = OutputFile(staged_path(path, self._token))
+        self._open.append(file)
+        return file
+
+    def _rename_all(self) -> None:
+        """Take the old commit file away, then rename; bring it back if the first rename fails."""
+        aside = aside_path(self._commit_path, self._token)
+        targets = [*self._finals, self._commit_path]
+        with suppress(FileNotFoundError):
+            os.replace(self._commit_path, aside)
+        self._sync_path(self._folder)
+        try:
+            os.replace(staged_path(targets[0], self._token), targets[0])
+        except OSError:  # on Windows, somebody has the old file open
+            with suppress(FileNotFoundError):
+                os.replace(aside, self._commit_path)
+            raise
+        for path in targets[1:]:
+            os.replace(staged_path(path, self._token), path)
+        with suppress(FileNotFoundError):
+            os.unlink(aside)
+
+    def _sync_path(self, path: str) -> None:
+        if not self._sync or os.name != "posix":  # Windows cannot sync a folder
+            return
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+
+def _make_folder(path: str) -> str:
+    """Make the folder if only its last level is missing; return it if it was made, else ""."""
+    if os.path.isdir(path):
+        return ""
+    os.mkdir(path)
+    return path
+
+
+def leftovers(staged: Iterable[str]) -> list[str]:
+    """Return those of some staged files that no living process is still writing.
+
+    A stage's commit file is there first, locked, and goes last: a token without one that is
+    locked is a dead one's.
+    """
+    paths = list(staged)
+    alive = {token for path in paths for token in [_token(path)] if _is_locked(path)}
+    return [path for path in paths if _token(path) not in alive]
+
+
+def _token(path: str) -> str:
+    parts = split_staged(path)
+    return parts[1] if parts else ""
+
+
+def _is_locked(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(fd)
+    finally:
+        os.close(fd)

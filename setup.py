@@ -1,0 +1,54 @@
+"""Builds the extension modules; everything else about the package is in pyproject.toml.
+
+FASTCKPT_DEBUG=1     no optimisation, asserts on
+FASTCKPT_SANITIZE=1  AddressSanitizer and UndefinedBehaviorSanitizer, for a Python run with
+                     their runtime preloaded
+"""
+
+import os
+import sys
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+CORE = [
+    "csrc/fck.c",
+    "csrc/wire.c",
+    "csrc/sstable_read.c",
+    "csrc/sstable_build.c",
+    "csrc/entry.c",
+    "csrc/string_payload.c",
+]
+HEADERS = [
+    "csrc/fck.h",
+    "csrc/wire.h",
+    "csrc/sstable.h",
+    "csrc/entry.h",
+    "csrc/string_payload.h",
+]
+MODULES = ["_payload", "_proto", "_reader", "_sstable"]
+
+compile_args = [] if sys.platform == "win32" else ["-std=c11"]
+link_args = []
+if os.environ.get("FASTCKPT_DEBUG"):
+    compile_args += ["-O0", "-g", "-UNDEBUG"]
+if os.environ.get("FASTCKPT_SANITIZE"):
+    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    compile_args += [*sanitizers, "-g", "-O1"]
+    link_args += sanitizers
+
+extensions = [
+    Extension(
+        f"fastckpt.{name}",
+        [f"fastckpt/{name}.pyx", *CORE],
+        depends=HEADERS,
+        include_dirs=["csrc", numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_22_API_VERSION")],
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+    )
+    for name in MODULES
+]
+
+setup(ext_modules=cythonize(extensions, language_level=3, build_dir="build/cython"))
