@@ -29,7 +29,7 @@ HEADERS = [
 ]
 MODULES = ["_payload", "_proto", "_reader", "_sstable"]
 
-compile_args = [] if sys.platform == "win32" else ["-std=c11"]
+compile_args = [] if sys.platform == "win32" else ["-std=c11", "-O3"]
 link_args = []
 if os.environ.get("FASTCKPT_DEBUG"):
     compile_args += ["-O0", "-g", "-UNDEBUG"]

@@ -2,7 +2,6 @@
 #include "fck.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { kSmallestCapacity = 64 };
 
@@ -13,8 +12,7 @@ void fck_buf_free(fck_buf *b) {
   b->capacity = 0;
 }
 
-fck_status fck_buf_reserve(fck_buf *b, size_t n) {
-  if (n <= b->capacity - b->size) return FCK_OK;
+fck_status fck_buf_grow(fck_buf *b, size_t n) {
   if (n > SIZE_MAX - b->size) return FCK_E_MEMORY;
   const size_t needed = b->size + n;
   size_t capacity = b->capacity < kSmallestCapacity ? (size_t)kSmallestCapacity : b->capacity;
@@ -25,13 +23,6 @@ fck_status fck_buf_reserve(fck_buf *b, size_t n) {
   if (data == NULL) return FCK_E_MEMORY;
   b->data = data;
   b->capacity = capacity;
-  return FCK_OK;
-}
-
-fck_status fck_buf_append(fck_buf *b, const uint8_t *data, size_t n) {
-  FCK_TRY(fck_buf_reserve(b, n));
-  if (n > 0) memcpy(b->data + b->size, data, n);
-  b->size += n;
   return FCK_OK;
 }
 

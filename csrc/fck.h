@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__GNUC__) || defined(__clang__)
 #define FCK_MUST_CHECK __attribute__((warn_unused_result))
@@ -74,11 +75,22 @@ typedef struct fck_buf {
 
 void fck_buf_free(fck_buf *b);
 
+/* Makes room for n more bytes than there is capacity for. On error *b is unchanged. */
+FCK_MUST_CHECK fck_status fck_buf_grow(fck_buf *b, size_t n);
+
 /* Makes room for n more bytes; size does not change. On error *b is unchanged. */
-FCK_MUST_CHECK fck_status fck_buf_reserve(fck_buf *b, size_t n);
+FCK_MUST_CHECK static inline fck_status fck_buf_reserve(fck_buf *b, size_t n) {
+  return n <= b->capacity - b->size ? FCK_OK : fck_buf_grow(b, n);
+}
 
 /* Appends n bytes; data may be NULL when n is 0. On error *b is unchanged. */
-FCK_MUST_CHECK fck_status fck_buf_append(fck_buf *b, const uint8_t *data, size_t n);
+FCK_MUST_CHECK static inline fck_status fck_buf_append(fck_buf *b, const uint8_t *data, size_t n) {
+  const fck_status status = fck_buf_reserve(b, n);
+  if (status != FCK_OK) return status;
+  if (n > 0) memcpy(b->data + b->size, data, n);
+  b->size += n;
+  return FCK_OK;
+}
 
 /* Leaves the first `size` bytes. REQUIRES: size <= b->size. */
 static inline void fck_buf_truncate(fck_buf *b, size_t size) { b->size = size; }

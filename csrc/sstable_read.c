@@ -2,8 +2,6 @@
  *
  * Taking tables apart. The grammar is in sstable.h; sstable_build.c writes what this reads.
  */
-#include <string.h>
-
 #include "sstable.h"
 #include "wire.h"
 
@@ -61,7 +59,7 @@ typedef struct entry_parts {
   fck_reader value;
 } entry_parts;
 
-static fck_status read_entry(fck_reader *r, entry_parts *out) {
+static inline fck_status read_entry(fck_reader *r, entry_parts *out) {
   fck_reader ahead = *r;
   uint32_t shared, unshared, value_size;
   if (fck_reader_left(&ahead) >= 3 && (ahead.p[0] | ahead.p[1] | ahead.p[2]) < 0x80) {
@@ -88,6 +86,16 @@ void fck_block_iter_begin(fck_block_iter *iter, const fck_block *block) {
   iter->value = fck_reader_make(block->data, 0);
 }
 
+/* Whether a key is larger than the one before it, given what follows the bytes they share. */
+static bool is_larger(const fck_reader *old_tail, const fck_reader *tail) {
+  const size_t old_size = fck_reader_left(old_tail);
+  const size_t size = fck_reader_left(tail);
+  if (old_size > 0 && size > 0 && *old_tail->p != *tail->p) { /* as builders write them */
+    return *old_tail->p < *tail->p;
+  }
+  return fck_compare(old_tail->p, old_size, tail->p, size) < 0;
+}
+
 fck_status fck_block_iter_next(fck_block_iter *iter, bool *has_entry) {
   if (fck_reader_left(&iter->left) == 0) {
     *has_entry = false;
@@ -98,14 +106,12 @@ fck_status fck_block_iter_next(fck_block_iter *iter, bool *has_entry) {
   fck_reader ahead = iter->left;
   FCK_TRY(read_entry(&ahead, &parts));
   if (parts.shared > iter->key.size) return FCK_E_SHARED;
-  const size_t tail_size = fck_reader_left(&parts.key_tail);
-  const uint8_t *old_tail = iter->key.size > 0 ? iter->key.data + parts.shared : NULL;
-  if (!is_first &&
-      fck_compare(old_tail, iter->key.size - parts.shared, parts.key_tail.p, tail_size) >= 0) {
-    return FCK_E_ORDER;
-  }
+  const fck_reader old_tail =
+      fck_reader_make(iter->key.size > 0 ? iter->key.data + parts.shared : NULL,
+                      iter->key.size - parts.shared);
+  if (!is_first && !is_larger(&old_tail, &parts.key_tail)) return FCK_E_ORDER;
   fck_buf_truncate(&iter->key, parts.shared);
-  FCK_TRY(fck_buf_append(&iter->key, parts.key_tail.p, tail_size));
+  FCK_TRY(fck_buf_append(&iter->key, parts.key_tail.p, fck_reader_left(&parts.key_tail)));
   iter->value = parts.value;
   iter->left = ahead;
   *has_entry = true;

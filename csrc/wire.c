@@ -2,6 +2,10 @@
 #include "wire.h"
 
 fck_status fck_read_varint64(fck_reader *r, uint64_t *out) {
+  if (r->p < r->end && *r->p < 0x80) { /* one byte: tags, and most of what they tag */
+    *out = *r->p++;
+    return FCK_OK;
+  }
   uint64_t value = 0;
   const uint8_t *p = r->p;
   for (unsigned shift = 0; shift < 64; shift += 7) {

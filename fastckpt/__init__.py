@@ -1,9 +1,9 @@
 """Read and write TensorFlow checkpoints without TensorFlow: exact, zero-copy, never crashing.
 
-    >>> import fastckpt, numpy
-    >>> fastckpt.write("/tmp/model.ckpt", {"v1": numpy.zeros(3)})
-    >>> fastckpt.read("/tmp/model.ckpt")["v1"]
-    array([0., 0., 0.])
+>>> import fastckpt, numpy
+>>> fastckpt.write("/tmp/model.ckpt", {"v1": numpy.zeros(3)})
+>>> fastckpt.read("/tmp/model.ckpt")["v1"]
+array([0., 0., 0.])
 """
 
 from ._reader import Checkpoint, TensorInfo, TensorSlice

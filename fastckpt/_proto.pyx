@@ -4,6 +4,9 @@ The messages are in csrc/entry.h. A slice is a tuple of (start, length), one per
 length of -1 being the whole dimension.
 """
 
+from cpython.long cimport PyLong_FromLongLong
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
@@ -40,8 +43,13 @@ cdef uint32_t unmask_crc(uint32_t masked) noexcept:
 
 
 cdef tuple shape_of(const fck_entry *entry):
+    cdef tuple shape = PyTuple_New(entry.rank)
     cdef uint32_t i
-    return tuple([entry.dims[i] for i in range(entry.rank)])
+    for i in range(entry.rank):
+        dim = PyLong_FromLongLong(entry.dims[i])
+        Py_INCREF(dim)  # stolen by the tuple
+        PyTuple_SET_ITEM(shape, i, dim)
+    return shape
 
 
 cdef Entry entry_of(const fck_entry *entry, path, what):
@@ -135,16 +143,17 @@ def slice_key(bytes name not None, tuple box not None):
     return _take(&out)
 
 
-def decode_header(record, path):
-    """Return (num_shards, is_big_endian, version) of the record under the empty key.
+def decode_header(first, path):
+    """Return (num_shards, is_big_endian, version) of a table's first entry: (key, record).
 
-    Raises `FormatError` for one that is missing (None) or broken, and `UnsupportedError` for
+    Raises `FormatError` for one that is missing or broken, and `UnsupportedError` for
     one that only a newer reader may read.
     """
     cdef fck_header header
     what = "bundle header"
-    if record is None:
+    if first is None or first[0]:
         raise FormatError(path, what, "expected an entry with the empty key, got none")
+    record = first[1]
     check(fck_header_decode(_reader_of(record), &header), path, what)
     if header.min_consumer > FCK_VERSION or header.is_refused:
         asked = "this version refused" if header.is_refused else f"version {header.min_consumer}"

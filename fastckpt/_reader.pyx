@@ -4,8 +4,10 @@
 Everything else is built for clarity, on `Entry` and the classes of storage.py.
 """
 
+cimport cython
 cimport numpy as cnp
 from cpython.ref cimport Py_INCREF
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from numpy cimport NPY_ARRAY_WRITEABLE, PyArray_DATA, PyArray_SetBaseObject, ndarray, npy_intp
 
@@ -76,13 +78,16 @@ cdef int _STRING = dtypes.STRING.number
 cdef int _VARIANT = 21
 
 
-cdef _Row _row_of(int number, path, what):
+cdef _Row _row_of(int number, str path, str name):
+    """The row of a tensor's dtype; `path` is the prefix."""
     row = _ROWS[number] if 0 <= number < _NUM_DTYPES else None
     if row is None:
-        raise UnsupportedError(path, what, f"expected a known dtype, got number {number}")
+        raise UnsupportedError(index_path(path), f"entry of tensor {name!r}",
+                               f"expected a known dtype, got number {number}")
     return row
 
 
+@cython.no_gc  # holds nothing that could hold it; a hundred thousand would keep the GC busy
 cdef class TensorInfo:
     """What an index says of a tensor. Made without touching the data.
 
@@ -244,6 +249,7 @@ cdef class Bundle(Checkpoint):
     cdef readonly str mode
     cdef readonly bint verify_on_access
     cdef bint _is_big_endian
+    cdef bint _is_mapped
     cdef int _view_flags
 
     def __init__(self, str path not None, *, bint verify=False, str backend="auto", str mode="r"):
@@ -256,11 +262,12 @@ cdef class Bundle(Checkpoint):
         file = File(index_path(path))
         table = Table(file)
         self.num_shards, self._is_big_endian, self.version = decode_header(
-            table.get(b""), file.path)
+            table.first(), file.path)
         self.byteorder = "big" if self._is_big_endian else "little"
         if backend == "auto":
             backend = "pread" if file.is_network() else "mmap"
         self.backend = backend
+        self._is_mapped = backend == "mmap"
         self.mode = mode
         self.verify_on_access = verify
         self._view_flags = NPY_ARRAY_WRITEABLE if mode == "c" else 0
@@ -339,7 +346,7 @@ cdef class Bundle(Checkpoint):
         """Return a lazy handle on a tensor, to be indexed. Raises `TensorNotFoundError`."""
         cdef fck_entry entry
         self._find(name, &entry)
-        row = _row_of(entry.dtype, self._index_path(), _name(name))
+        row = _row_of(entry.dtype, self.path, name)
         cdef TensorSlice handle = TensorSlice.__new__(TensorSlice)
         handle._checkpoint = self
         handle.name = name
@@ -428,7 +435,7 @@ cdef class Bundle(Checkpoint):
 
         The entry must be of one tensor or one slice, not of a partitioned whole.
         """
-        row = _row_of(entry.dtype, self._index_path(), what)
+        row = _row_of(entry.dtype, self.path, what)
         _item_count(entry, row, self._index_path(), what)
         cdef _Shard shard = self._shard(entry.shard_id, what)
         if entry.offset < 0 or entry.size < 0 or entry.offset > shard.file.size \
@@ -451,13 +458,21 @@ cdef class Bundle(Checkpoint):
         """Whether there is a tensor of this name; if so, its decoded entry."""
         cdef fck_reader record
         cdef Table table = self._open_table()
+        cdef Py_ssize_t size
+        cdef const char *key
+        cdef bytes escaped
         try:
-            key = key_of(name)
-        except UnicodeEncodeError:  # no bytes decode to this name
+            key = PyUnicode_AsUTF8AndSize(name, &size)  # borrowed from the name
+        except UnicodeEncodeError:
+            try:
+                escaped = key_of(name)
+            except UnicodeEncodeError:  # no bytes decode to this name
+                return False
+            key = escaped
+            size = len(escaped)
+        if size == 0 or not table.find(<const uint8_t *>key, <size_t>size, &record):
             return False
-        if not key or not table.find(<const uint8_t *><const char *>key, len(key), &record):
-            return False
-        if key[0] == 0 and key in self._hidden_keys():
+        if key[0] == 0 and key[:size] in self._hidden_keys():
             return False
         cdef fck_status status = fck_entry_decode(record, entry)
         if status != FCK_OK:
@@ -541,15 +556,14 @@ cdef class Bundle(Checkpoint):
                 table.file.path, "index",
                 "expected the file that was opened, got another one or none: the checkpoint was "
                 "saved again or removed meanwhile; read it anew")
-        map = file.map(writable=self.mode == "c") if self.backend == "mmap" else None
+        map = file.map(writable=self.mode == "c") if self._is_mapped else None
         return _Shard(file, map)
 
     cdef object _get(self, str name, copy):
         cdef fck_entry entry
         cdef _Row row
         self._find(name, &entry)
-        row = _row_of(entry.dtype, self.path, _name(name)) if entry.dtype >= _NUM_DTYPES \
-            or entry.dtype < 0 or _ROWS[entry.dtype] is None else _ROWS[entry.dtype]
+        row = _row_of(entry.dtype, self.path, name)
         reason = self._why_no_view(&entry, row)
         if reason is None and (copy is None or copy is False):
             return self._view(name, &entry, row)
@@ -564,7 +578,7 @@ cdef class Bundle(Checkpoint):
             return "it is partitioned"
         if self._is_big_endian and row.swap_size > 0:
             return "the file is big-endian"
-        if self.backend != "mmap":
+        if not self._is_mapped:
             return "the backend 'pread' maps nothing"
         return None
 
@@ -659,7 +673,7 @@ cdef class Bundle(Checkpoint):
         cdef fck_entry found
         self._find(name, &found)
         what = _name(name)
-        cdef _Row row = _row_of(found.dtype, self._index_path(), what)
+        cdef _Row row = _row_of(found.dtype, self.path, name)
         reason = self._why_no_view(&found, row)
         if reason is None:
             view = self._view(name, &found, row)
@@ -738,7 +752,7 @@ cdef class Bundle(Checkpoint):
     def _check_data(self, str name not None):
         """Verify a tensor's bytes, slice by slice if it has some, in the memory of one chunk."""
         cdef Entry whole = self._entry(name)
-        cdef _Row row = _row_of(whole.dtype, self._index_path(), _name(name))
+        cdef _Row row = _row_of(whole.dtype, self.path, name)
         if not whole.slices:
             self._check_plain(whole, row, _name(name))
             return
@@ -777,7 +791,7 @@ cdef class Bundle(Checkpoint):
                 try:
                     if key:
                         _row_of(decode_entry(record, table.file.path, f"entry {key!r}").dtype,
-                                table.file.path, f"entry {key!r}")
+                                self.path, repr(key))
                 except CheckpointError as error:
                     yield error
 
@@ -800,7 +814,7 @@ cdef class Bundle(Checkpoint):
                 name = name_of(<const unsigned char *><const char *>key, len(key))
                 try:
                     entry = decode_entry(record, table.file.path, name)
-                    _row_of(entry.dtype, table.file.path, name)
+                    _row_of(entry.dtype, self.path, name)
                 except CheckpointError:
                     continue
                 sizes.append((name, max(0, entry.size)))
@@ -808,10 +822,7 @@ cdef class Bundle(Checkpoint):
 
     cdef TensorInfo _info_of(self, str name, const fck_entry *entry):
         cdef _Row row
-        if 0 <= entry.dtype < _NUM_DTYPES and _ROWS[entry.dtype] is not None:
-            row = _ROWS[entry.dtype]
-        else:
-            row = _row_of(entry.dtype, self._index_path(), _name(name))
+        row = _row_of(entry.dtype, self.path, name)
         cdef int64_t nbytes = entry.size
         slices = ()
         if entry.slice_count > 0:
@@ -819,8 +830,17 @@ cdef class Bundle(Checkpoint):
             parts = list(self._slice_entries(name, whole))
             slices = tuple([to_slices(resolved) for _, resolved, _ in parts])
             nbytes = sum([part.size for _, _, part in parts])
-        return _make_info(name, row.numpy(), row.name, shape_of(entry), nbytes, entry.shard_id,
-                          entry.offset, unmask_crc(entry.masked_crc32c), slices)
+        cdef TensorInfo info = TensorInfo.__new__(TensorInfo)
+        info.name = name
+        info.dtype = row.numpy()
+        info.tf_dtype = row.name
+        info.shape = shape_of(entry)
+        info.nbytes = nbytes
+        info._shard = entry.shard_id
+        info._offset = entry.offset
+        info._crc32c = unmask_crc(entry.masked_crc32c)
+        info.slices = slices
+        return info
 
     cdef int _append_infos(self, Table table, size_t i, frozenset hidden, list infos) except -1:
         cdef const LoadedBlock *block = table.block(i)

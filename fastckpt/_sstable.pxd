@@ -3,8 +3,9 @@ from libc.stdint cimport uint8_t
 
 
 cdef struct LoadedBlock:
-    fck_block view      # view.data is NULL until the block was loaded
+    fck_block view
     size_t entry_count
+    bint is_verified    # view and entry_count mean nothing before
 
 
 cdef class Table:
@@ -17,3 +18,4 @@ cdef class Table:
     cdef const LoadedBlock *block(self, size_t i) except NULL
     cdef bint find(self, const uint8_t *key, size_t size, fck_reader *value) except -1
     cdef int _load(self, size_t i) except -1
+    cdef int _verify(self, size_t i) except -1

@@ -62,9 +62,8 @@ cdef class Table:
         check(fck_footer_decode(<const uint8_t *><const char *>footer, &metaindex, &index),
               file.path, what)
         check(fck_handle_check(index, file.size), file.path, what)
-        content = _read_block(file, index, "index block")
         what = f"index block at {index.offset}"
-        _open_block(content, &view, file.path, what)
+        content = _read_block(file, index, &view, what)
         check(fck_block_verify(&view, NULL, NULL, &entry_count, &offset), file.path, what)
         check(fck_index_load(&view, file.size, &self.index), file.path, what)
         self.loaded = <LoadedBlock *>PyMem_Calloc(self.index.count + 1, sizeof(LoadedBlock))
@@ -81,8 +80,8 @@ cdef class Table:
 
     cdef const LoadedBlock *block(self, size_t i) except NULL:
         """A verified block. REQUIRES: i < block_count. Borrowed from the table."""
-        if self.loaded[i].view.data == NULL:
-            self._load(i)
+        if not self.loaded[i].is_verified:
+            self._verify(i)
         return &self.loaded[i]
 
     cdef bint find(self, const uint8_t *key, size_t size, fck_reader *value) except -1:
@@ -98,27 +97,52 @@ cdef class Table:
         return found
 
     cdef int _load(self, size_t i) except -1:
+        """Read a block and verify its checksum."""
         cdef fck_handle handle = fck_index_get(&self.index, i).block
-        cdef fck_key up_to = fck_index_key(&self.index, i)
-        cdef fck_key after
-        cdef LoadedBlock block
-        cdef size_t offset = 0
-        if i > 0:
-            after = fck_index_key(&self.index, i - 1)
-        content = _read_block(self.file, handle, f"block {i}")
-        _open_block(content, &block.view, self.file.path, f"block {i} at {handle.offset}")
-        cdef fck_status status
-        with nogil:
-            status = fck_block_verify(&block.view, &after if i > 0 else NULL, &up_to,
-                                      &block.entry_count, &offset)
-        if status != FCK_OK:
-            check(status, self.file.path, f"block {i} at {handle.offset}, entry at {offset}")
+        cdef fck_block view
+        content = _read_block(self.file, handle, &view, f"block {i} at {handle.offset}")
         # Another thread may have loaded the block meanwhile, and pointers into its content may
         # be in use. Nothing between these lines lets a thread in.
         if self.contents[i] is None:
             self.contents[i] = content
-            self.loaded[i] = block
+            self.loaded[i].view = view
         return 0
+
+    cdef int _verify(self, size_t i) except -1:
+        """Verify all that is in a block. Threads that do so at the same time agree."""
+        cdef fck_key up_to = fck_index_key(&self.index, i)
+        cdef fck_key after
+        cdef size_t offset = 0
+        cdef fck_status status
+        if i > 0:
+            after = fck_index_key(&self.index, i - 1)
+        if self.contents[i] is None:
+            self._load(i)
+        cdef LoadedBlock *block = &self.loaded[i]
+        with nogil:
+            status = fck_block_verify(&block.view, &after if i > 0 else NULL, &up_to,
+                                      &block.entry_count, &offset)
+        if status != FCK_OK:
+            at = fck_index_get(&self.index, i).block.offset
+            check(status, self.file.path, f"block {i} at {at}, entry at {offset}")
+        block.is_verified = True
+        return 0
+
+    def first(self):
+        """Return (key, value) of the first entry, or None; the rest of its block may be broken."""
+        cdef fck_block_iter it
+        cdef cbool has_entry = False
+        if self.index.count == 0:
+            return None
+        if self.contents[0] is None:
+            self._load(0)
+        it.key = fck_buf(NULL, 0, 0)
+        fck_block_iter_begin(&it, &self.loaded[0].view)
+        try:
+            check(fck_block_iter_next(&it, &has_entry), self.file.path, "first entry")
+            return _item(&it) if has_entry else None
+        finally:
+            fck_buf_free(&it.key)
 
     def get(self, bytes key not None):
         """Return the value of a key, or None."""
@@ -133,10 +157,13 @@ cdef class Table:
             yield from self.block_items(i)
 
     def block_items(self, size_t i):
-        """Return (key, value) of every entry of block i, which must exist."""
-        cdef const LoadedBlock *block = self.block(i)
+        """Return (key, value) of every entry of block i."""
+        cdef const LoadedBlock *block
         cdef fck_block_iter it
         cdef cbool has_entry = True
+        if i >= self.index.count:
+            raise IndexError(i)
+        block = self.block(i)
         it.key = fck_buf(NULL, 0, 0)
         fck_block_iter_begin(&it, &block.view)
         items = []
@@ -145,35 +172,37 @@ cdef class Table:
                 check(fck_block_iter_next(&it, &has_entry), self.file.path, f"block {i}")
                 if not has_entry:
                     return items
-                items.append((
-                    (<const char *>it.key.data)[:it.key.size],
-                    (<const char *>it.value.p)[:it.value.end - it.value.p],
-                ))
+                items.append(_item(&it))
         finally:
             fck_buf_free(&it.key)
 
 
-cdef int _open_block(bytes content, fck_block *out, path, what) except -1:
-    return check(fck_block_open(<const uint8_t *><const char *>content, len(content), out),
-                 path, what)
+cdef tuple _item(const fck_block_iter *it):
+    key = (<const char *>it.key.data)[:it.key.size] if it.key.size else b""
+    return key, (<const char *>it.value.p)[:it.value.end - it.value.p]
 
 
-cdef bytes _read_block(file, fck_handle handle, what):
-    """Return a block's plain bytes. The handle has been checked against the file's size."""
-    what = f"{what} at {handle.offset}"
-    stored = file.read(handle.offset, handle.size + FCK_TRAILER_SIZE, what)
-    covered = memoryview(stored)[:handle.size + 1]  # the compression type is checksummed, too
-    expected = unmask(int.from_bytes(stored[handle.size + 1:], "little"))
+cdef bytes _read_block(file, fck_handle handle, fck_block *view, what):
+    """Open a block as a view of the bytes that are returned, its checksum verified.
+
+    The handle has been checked against the file's size.
+    """
+    cdef size_t size = handle.size
+    content = file.read(handle.offset, size + FCK_TRAILER_SIZE, what)
+    covered = memoryview(content)[:size + 1]  # the compression type is checksummed, too
+    expected = unmask(int.from_bytes(content[size + 1:], "little"))
     actual = crc32c(covered)
     if actual != expected:
         raise ChecksumError(file.path, what, expected, actual)
-    compression = covered[handle.size]
-    if compression == 0:
-        return stored[:handle.size]
+    compression = covered[size]
     if compression == 1:
-        return _decompress(stored[:handle.size], file.path, what)
-    raise UnsupportedError(
-        file.path, what, f"expected compression 0 (none) or 1 (snappy), got {compression}")
+        content = _decompress(content[:size], file.path, what)
+        size = len(content)
+    elif compression != 0:
+        raise UnsupportedError(
+            file.path, what, f"expected compression 0 (none) or 1 (snappy), got {compression}")
+    check(fck_block_open(<const uint8_t *><const char *>content, size, view), file.path, what)
+    return content
 
 
 cdef bytes _decompress(bytes stored, path, what):

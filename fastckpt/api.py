@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Literal
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._reader import Bundle, Checkpoint
 from .errors import UnsupportedError
 from .names import index_path, list_files, strip_suffix
 from .parallel import batches, ordered_map
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["load", "read"]
 

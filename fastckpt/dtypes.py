@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["STRING", "DType", "by_number", "encode_value", "payload"]
 
@@ -191,6 +193,3 @@ def payload(dtype: DType, array: npt.NDArray[Any]) -> bytes | npt.NDArray[np.uin
     if dtype.mask and (raw & ~np.uint8(dtype.mask)).any():
         raw = raw & np.uint8(dtype.mask)
     return raw
-
-
-

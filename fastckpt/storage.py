@@ -9,18 +9,19 @@ import errno
 import os
 import stat
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from .checksum import crc32c
 from .errors import FormatError
 from .names import aside_path, split_staged, staged_path
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["File", "OutputFile", "Stage", "is_network", "leftovers"]
 
@@ -32,11 +33,7 @@ _READ_FLAGS: Final = (
     | getattr(os, "O_NONBLOCK", 0)  # opening a FIFO must not wait for its writer
 )
 _WRITE_FLAGS: Final = (
-    os.O_WRONLY
-    | os.O_CREAT
-    | os.O_EXCL
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
+    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 )
 
 
@@ -162,6 +159,8 @@ if hasattr(os, "preadv"):
         return os.preadv(fd, [view], offset)
 
 else:
+    import threading
+
     _SEEK_LOCK = threading.Lock()
 
     def _read_at(fd: int, view: memoryview, offset: int) -> int:
@@ -173,8 +172,9 @@ else:
 
 
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
-    "9p afs beegfs ceph cifs fuse.gcsfuse fuse.glusterfs fuse.juicefs fuse.rclone fuse.s3fs "
-    "fuse.sshfs glusterfs gpfs lustre ncpfs nfs nfs4 orangefs smb3 smbfs".split()
+    ("9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4")
+    + ("orangefs", "smb3", "smbfs", "fuse.gcsfuse", "fuse.glusterfs", "fuse.juicefs")
+    + ("fuse.rclone", "fuse.s3fs", "fuse.sshfs")
 )
 _network_devices: dict[int, bool] = {}
 

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from ._payload import encode_strings
 from ._proto import (
@@ -37,6 +36,8 @@ from .storage import File, OutputFile, Stage, leftovers
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+    import numpy.typing as npt
 
 __all__ = ["Writer", "merge", "write"]
 
@@ -378,7 +379,7 @@ class _Merged:
     def add(self, prefix: str) -> None:
         file = File(index_path(prefix))
         table = Table(file)
-        num_shards, is_big_endian, version = decode_header(table.get(b""), file.path)
+        num_shards, is_big_endian, version = decode_header(table.first(), file.path)
         kind = (is_big_endian, version)
         if self._kind not in (None, kind):
             raise ValueError(f"{file.path}: byte order or version differ from the first source's")
@@ -419,9 +420,7 @@ class _Merged:
 
 
 def _replace(entry: Entry, shard_id: int, slices: tuple[Box, ...]) -> Entry:
-    return Entry(
-        entry.dtype, entry.shape, shard_id, entry.offset, entry.size, entry.crc32c, slices
-    )
+    return Entry(entry.dtype, entry.shape, shard_id, entry.offset, entry.size, entry.crc32c, slices)
 
 
 def _is_alike(a: Entry, b: Entry) -> bool:
