@@ -68,6 +68,7 @@ cdef extern from "sstable.h" nogil:
     fck_status fck_block_open(const uint8_t *data, size_t size, fck_block *out)
 
     ctypedef struct fck_block_iter:
+        const fck_block *block
         fck_buf key
         fck_reader value
 

@@ -12,29 +12,25 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from numpy cimport NPY_ARRAY_WRITEABLE, PyArray_DATA, PyArray_SetBaseObject, ndarray, npy_intp
 
 from fastckpt._csrc cimport (
-    FCK_MAX_RANK, FCK_OK, cbool, fck_block_iter, fck_block_iter_begin, fck_block_iter_next, fck_buf,
-    fck_buf_free, fck_entry, fck_entry_decode, fck_entry_measure, fck_reader, fck_status,
+    FCK_MAX_RANK, FCK_OK, fck_buf, fck_entry, fck_entry_decode, fck_entry_measure, fck_reader,
+    fck_status,
 )
 from fastckpt._proto cimport Entry, entry_of, key_of, name_of, shape_of, unmask_crc
-from fastckpt._sstable cimport LoadedBlock, Table
-from fastckpt._status cimport check, explain
+from fastckpt._sstable cimport Cursor, Table
+from fastckpt._status cimport check
 
 import errno
 from collections.abc import ItemsView, KeysView, Mapping, ValuesView
 
-import numpy as np
-
 from fastckpt import dtypes
-from fastckpt._payload import decode_strings, verify_variants
 from fastckpt._proto import decode_entry, decode_header, slice_key
-from fastckpt.errors import (
-    CheckpointError, ChecksumError, FormatError, TensorNotFoundError, UnsupportedError,
-)
+from fastckpt.errors import CheckpointError, FormatError, TensorNotFoundError, UnsupportedError
 from fastckpt.names import index_path, shard_path
-from fastckpt.slices import (
-    Region, byte_runs, find_tiling_fault, overlap, parse_index, resolve, to_slices,
-)
+from fastckpt.slices import parse_index, to_slices
 from fastckpt.storage import File
+from fastckpt.tensors import (
+    MAX_RANK, check_rank, locate, read_region, read_tensor, slice_parts, verify_tensor,
+)
 
 cnp.import_array()
 
@@ -45,7 +41,7 @@ cdef extern from "numpy/arrayobject.h":
                                  const npy_intp *strides, void *data, int flags, object like)
 
 
-cdef int _MAX_NUMPY_RANK = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
+cdef int _MAX_RANK = MAX_RANK
 cdef int _NUM_DTYPES = 64
 
 
@@ -74,8 +70,6 @@ cdef list _ROWS = [
     _Row(dtypes.by_number(number)) if dtypes.by_number(number) else None
     for number in range(_NUM_DTYPES)
 ]
-cdef int _STRING = dtypes.STRING.number
-cdef int _VARIANT = 21
 
 
 cdef _Row _row_of(int number, str path, str name):
@@ -244,7 +238,7 @@ cdef class Bundle(Checkpoint):
     cdef Table _table           # None when closed
     cdef dict _shards           # number -> _Shard, as they are opened
     cdef set _verified          # names whose bytes were verified; None unless asked to
-    cdef frozenset _hidden      # keys of slices; None until it is first needed
+    cdef frozenset _slice_keys  # keys of slices; None until it is first needed
     cdef readonly str backend
     cdef readonly str mode
     cdef readonly bint verify_on_access
@@ -318,12 +312,16 @@ cdef class Bundle(Checkpoint):
 
     def infos(self):
         """Return the `TensorInfo` of every tensor, in key order, without touching data."""
-        cdef Table table = self._open_table()
-        cdef size_t i
+        cdef Cursor cursor = Cursor(self._open_table())
+        cdef fck_entry entry
         infos = []
         hidden = self._hidden_keys()
-        for i in range(table.block_count()):
-            self._append_infos(table, i, hidden, infos)
+        while cursor.step():
+            if _is_hidden(&cursor.it.key, hidden):
+                continue
+            name = name_of(cursor.it.key.data, cursor.it.key.size)
+            self._decode(name, cursor.it.value, &entry)
+            infos.append(self._info_of(name, &entry))
         return infos
 
     # ---- Tensors ----
@@ -346,12 +344,12 @@ cdef class Bundle(Checkpoint):
         """Return a lazy handle on a tensor, to be indexed. Raises `TensorNotFoundError`."""
         cdef fck_entry entry
         self._find(name, &entry)
-        row = _row_of(entry.dtype, self.path, name)
+        cdef _Row row = _row_of(entry.dtype, self.path, name)
         cdef TensorSlice handle = TensorSlice.__new__(TensorSlice)
         handle._checkpoint = self
         handle.name = name
         handle.shape = shape_of(&entry)
-        handle.dtype = (<_Row>row).numpy()
+        handle.dtype = row.numpy()
         return handle
 
     # ---- Verification ----
@@ -362,87 +360,61 @@ cdef class Bundle(Checkpoint):
             raise problem
 
     def problems(self):
-        """Yield every problem, in key order: a `CheckpointError`, or an `OSError` for a file.
+        """Yield every problem: first the index's, then those of the data, each in key order.
 
-        A data file that cannot be opened is one problem, not one per tensor.
+        A problem is a `CheckpointError`, or an `OSError` for a data file that cannot be opened:
+        one per file, not one per tensor.
         """
-        from fastckpt.parallel import batches, ordered_map
+        from fastckpt.audit import find_problems
 
-        seen = set()
-        for problem in self._index_problems():
-            yield problem
-        sizes = self._readable_sizes()
-        for found in ordered_map(self._check_each, batches(sizes)):
-            for problem in found:
-                if isinstance(problem, OSError):
-                    if problem.filename in seen:
-                        continue
-                    seen.add(problem.filename)
-                yield problem
+        return find_problems(self)
 
-    def _check_each(self, list names not None):
-        """Return the problems of some tensors' data."""
-        problems = []
-        for name in names:
-            try:
-                self._check_data(name)
-            except (CheckpointError, OSError) as error:
-                problems.append(error)
-        return problems
+    # ---- What tensors.py, audit.py and writer.py build on ----
 
-    # ---- What other modules of the package build on ----
+    @property
+    def index_path(self):
+        """The path of the index file."""
+        return index_path(self.path)
 
     def _entry(self, str name not None):
         """Return the `Entry` of a tensor; its slices are as stored."""
         cdef fck_entry entry
         self._find(name, &entry)
-        return entry_of(&entry, self._index_path(), _name(name))
-
-    def _slice_entries(self, str name not None, Entry whole not None):
-        """Yield each slice of a partitioned tensor: (stored box, resolved box, `Entry`).
-
-        Raises `FormatError` for one that does not fit the tensor.
-        """
-        path = self._index_path()
-        key = key_of(name)
-        for box in whole.slices:
-            what = f"slice {_spell(box)} of tensor {name!r}"
-            resolved = resolve(box, whole.shape)
-            if resolved is None:
-                raise FormatError(path, what, f"expected a part of {whole.shape}, got one beyond")
-            record = self._open_table().get(slice_key(key, box))
-            if record is None:
-                raise FormatError(path, what, "expected an entry for the slice, got none")
-            part = decode_entry(record, path, what)
-            shape = tuple([length for _, length in resolved])
-            if part.dtype != whole.dtype or part.shape != shape or part.slices:
-                raise FormatError(
-                    path, what, f"expected dtype {whole.dtype} and shape {shape} as the tensor "
-                    f"has them, got dtype {part.dtype} and shape {part.shape}")
-            yield box, resolved, part
+        return self._to_entry(name, &entry)
 
     def _parts(self, str name not None):
-        cdef Entry whole = self._entry(name)
+        entry = self._entry(name)
         if self._is_big_endian:
             return None
-        if not whole.slices:
-            return [(None, whole, self._range(whole, _name(name)))]
-        return [(box, part, self._range(part, f"slice {_spell(box)} of tensor {name!r}"))
-                for box, _, part in self._slice_entries(name, whole)]
+        if not entry.slices:
+            return [(None, entry, locate(self, entry, _name(name)))]
+        return [(part.stored, part.entry, locate(self, part.entry, part.what))
+                for part in slice_parts(self, name, entry)]
 
-    def _range(self, Entry entry not None, what):
-        """Return the `File` that holds an entry's bytes, its payload checked: what may be read.
+    def _verify_data(self, str name not None):
+        """Verify a tensor's bytes."""
+        verify_tensor(self, name, self._entry(name))
 
-        The entry must be of one tensor or one slice, not of a partitioned whole.
-        """
-        row = _row_of(entry.dtype, self.path, what)
-        _item_count(entry, row, self._index_path(), what)
-        cdef _Shard shard = self._shard(entry.shard_id, what)
-        if entry.offset < 0 or entry.size < 0 or entry.offset > shard.file.size \
-                or entry.size > shard.file.size - entry.offset:
-            raise FormatError(shard.file.path, f"{what} at {entry.offset}",
-                              f"expected {entry.size} bytes, got a file of {shard.file.size}")
-        return shard.file
+    def _record(self, bytes key not None):
+        """Return the record of a key of any kind, or None."""
+        return self._open_table().get(key)
+
+    def _shard_file(self, int number, what):
+        """Return the `File` of a shard."""
+        return self._shard(number, what).file
+
+    def _hidden(self):
+        """Return the keys of slices."""
+        return self._hidden_keys()
+
+    def _blocks(self):
+        """Yield the (key, record) pairs of each block of the index, or what is wrong with it."""
+        cdef Table table = self._open_table()
+        for i in range(table.block_count()):
+            try:
+                yield table.block_items(i)
+            except CheckpointError as error:
+                yield error
 
     # ---- Private ----
 
@@ -450,9 +422,6 @@ cdef class Bundle(Checkpoint):
         if self._table is None:
             raise ValueError(f"{self.path}: the checkpoint is closed")
         return self._table
-
-    cdef _index_path(self):
-        return self._open_table().file.path
 
     cdef bint _look_up(self, str name, fck_entry *entry) except -1:
         """Whether there is a tensor of this name; if so, its decoded entry."""
@@ -474,10 +443,14 @@ cdef class Bundle(Checkpoint):
             return False
         if key[0] == 0 and key[:size] in self._hidden_keys():
             return False
+        self._decode(name, record, entry)
+        return True
+
+    cdef int _decode(self, str name, fck_reader record, fck_entry *entry) except -1:
         cdef fck_status status = fck_entry_decode(record, entry)
         if status != FCK_OK:
-            check(status, table.file.path, f"entry of {_name(name)}")
-        return True
+            check(status, self.index_path, f"entry of {_name(name)}")
+        return 0
 
     cdef int _find(self, str name, fck_entry *entry) except -1:
         if not self._look_up(name, entry):
@@ -485,50 +458,34 @@ cdef class Bundle(Checkpoint):
         return 0
 
     def _names(self):
-        cdef Table table = self._open_table()
-        cdef size_t i
+        cdef Cursor cursor = Cursor(self._open_table())
         names = []
         hidden = self._hidden_keys()
-        for i in range(table.block_count()):
-            _append_names(table, i, hidden, names)
+        while cursor.step():
+            if not _is_hidden(&cursor.it.key, hidden):
+                names.append(name_of(cursor.it.key.data, cursor.it.key.size))
         return names
 
     cdef frozenset _hidden_keys(self):
-        """The keys of slices that some entry lists. Without a key that begins with NUL there are
-        none, and to know that takes one look at the first names."""
-        if self._hidden is None:
-            self._hidden = self._find_hidden_keys() if self._has_nul_key() else frozenset()
-        return self._hidden
+        """The keys of slices that some entry lists. They begin with NUL and so come first: where
+        the first key behind the header does not, there are none."""
+        if self._slice_keys is None:
+            self._slice_keys = self._find_hidden_keys() if self._has_nul_key() else frozenset()
+        return self._slice_keys
 
     cdef bint _has_nul_key(self) except -1:
-        cdef Table table = self._open_table()
-        cdef fck_block_iter it
-        cdef cbool has_entry = True
-        cdef size_t i
-        cdef bint found = False
-        it.key = fck_buf(NULL, 0, 0)
-        try:
-            for i in range(table.block_count()):
-                fck_block_iter_begin(&it, &table.block(i).view)
-                while True:
-                    check(fck_block_iter_next(&it, &has_entry), table.file.path, "block")
-                    if not has_entry:
-                        break
-                    if it.key.size > 0:  # not the header
-                        return it.key.data[0] == 0
-        finally:
-            fck_buf_free(&it.key)
-        return found
+        cdef Cursor cursor = Cursor(self._open_table())
+        while cursor.step():
+            if cursor.it.key.size > 0:
+                return cursor.it.key.data[0] == 0
+        return False
 
     cdef frozenset _find_hidden_keys(self):
-        cdef Table table = self._open_table()
-        cdef fck_entry entry
-        path = self._index_path()
         hidden = []
-        for key, record in table.items():
+        for key, record in self._open_table().items():
             if not key or b"\x3a" not in record:  # the tag of the field `slices`
                 continue
-            whole = decode_entry(record, path, f"entry of tensor {key!r}")
+            whole = decode_entry(record, self.index_path, f"entry of tensor {key!r}")
             hidden.extend([slice_key(key, box) for box in whole.slices])
         return frozenset(hidden)
 
@@ -561,15 +518,14 @@ cdef class Bundle(Checkpoint):
 
     cdef object _get(self, str name, copy):
         cdef fck_entry entry
-        cdef _Row row
         self._find(name, &entry)
-        row = _row_of(entry.dtype, self.path, name)
+        cdef _Row row = _row_of(entry.dtype, self.path, name)
         reason = self._why_no_view(&entry, row)
         if reason is None and (copy is None or copy is False):
             return self._view(name, &entry, row)
         if copy is False:
             raise ValueError(f"tensor {name!r}: a view cannot exist: {reason}")
-        return self._copy(name, entry_of(&entry, self._index_path(), _name(name)), row)
+        return read_tensor(self, name, self._to_entry(name, &entry))
 
     cdef str _why_no_view(self, const fck_entry *entry, _Row row):
         if row.item_size == 0:
@@ -594,11 +550,10 @@ cdef class Bundle(Checkpoint):
                 or <uint64_t>entry.size != size or entry.offset < 0 \
                 or <uint64_t>entry.offset > shard.size \
                 or size > shard.size - <uint64_t>entry.offset \
-                or <int>entry.rank > _MAX_NUMPY_RANK:
-            self._blame(name, entry, row)
-        if self._verified is not None and name not in self._verified:
-            self._verify_fixed(shard.file, entry_of(entry, self.path, name), _name(name))
-            self._verified.add(name)
+                or <int>entry.rank > _MAX_RANK:
+            self._blame(name, entry)
+        if self._verified is not None:
+            self._verify_first(name)
         for i in range(entry.rank):
             dims[i] = <npy_intp>entry.dims[i]
         numpy_dtype = row.numpy()
@@ -609,227 +564,45 @@ cdef class Bundle(Checkpoint):
         PyArray_SetBaseObject(array, shard.map)
         return array
 
-    cdef int _blame(self, str name, const fck_entry *entry, _Row row) except -1:
+    cdef int _blame(self, str name, const fck_entry *entry) except -1:
         """Raise what makes an entry unfit for a view."""
         what = _name(name)
-        whole = entry_of(entry, self._index_path(), what)
-        self._range(whole, what)
-        _check_rank(whole.shape, self._index_path(), what)
+        whole = self._to_entry(name, entry)
+        locate(self, whole, what)
+        check_rank(self, whole.shape, what)
         raise AssertionError("unreachable")
 
-    cdef object _copy(self, str name, Entry entry, _Row row):
-        """A private, verified array of a whole tensor."""
-        what = _name(name)
-        _check_rank(entry.shape, self._index_path(), what)
-        if not entry.slices:
-            return self._copy_plain(entry, row, what)
-        whole = Region((0,) * len(entry.shape), entry.shape, (1,) * len(entry.shape))
-        return self._assemble(name, entry, row, whole, True)
-
-    cdef object _copy_plain(self, Entry entry, _Row row, what):
-        """A private, verified array of an entry that holds its own bytes."""
-        file = self._range(entry, what)
-        if row.item_size == 0:
-            return self._copy_strings(file, entry, row, what)
-        array = np.empty(entry.shape, row.numpy())
-        self._read_verified(file, entry, array, what)
-        return array
-
-    cdef int _read_verified(self, file, Entry entry, array, what) except -1:
-        """Fill a C-contiguous array with an entry's bytes."""
-        cdef _Row row = _ROWS[entry.dtype]
-        raw = array.reshape(-1).view(np.uint8)
-        actual = file.read_into(raw, entry.offset, what)
-        if actual != entry.crc32c:
-            raise ChecksumError(file.path, f"{what} at {entry.offset}", entry.crc32c, actual)
-        self._to_native(raw, row)
-        return 0
-
-    cdef int _to_native(self, raw, _Row row) except -1:
-        if self._is_big_endian and row.swap_size > 0:
-            raw.view(f"u{row.swap_size}").byteswap(inplace=True)
-        return 0
-
-    cdef object _copy_strings(self, file, Entry entry, _Row row, what):
-        if entry.dtype != _STRING:
-            raise UnsupportedError(
-                file.path, what, f"expected a dtype that NumPy can hold, got {row.name}")
-        payload = file.read(entry.offset, entry.size, what)
-        count = _item_count(entry, row, self._index_path(), what)
-        strings = decode_strings(payload, count, self._is_big_endian, entry.crc32c, file.path,
-                                 f"{what} at {entry.offset}")
-        array = np.empty(entry.shape, object)
-        array.reshape(-1)[:] = strings
-        return array
-
-    cdef int _verify_fixed(self, file, Entry entry, what) except -1:
-        actual = file.checksum(entry.offset, entry.size, what)
-        if actual != entry.crc32c:
-            raise ChecksumError(file.path, f"{what} at {entry.offset}", entry.crc32c, actual)
+    cdef int _verify_first(self, str name) except -1:
+        """With `verify=True`, verify a tensor that was not asked for yet."""
+        if self._verified is not None and name not in self._verified:
+            self._verify_data(name)
+            self._verified.add(name)
         return 0
 
     def _read_part(self, str name, index):
         """Return the part of a tensor that a basic index selects."""
-        cdef fck_entry found
-        self._find(name, &found)
-        what = _name(name)
-        cdef _Row row = _row_of(found.dtype, self.path, name)
-        reason = self._why_no_view(&found, row)
-        if reason is None:
-            view = self._view(name, &found, row)
-            selection = parse_index(index, view.shape)
+        cdef fck_entry entry
+        self._find(name, &entry)
+        selection = parse_index(index, shape_of(&entry))
+        row = _row_of(entry.dtype, self.path, name)
+        if self._why_no_view(&entry, row) is None:
+            view = self._view(name, &entry, row)
             return view[index] if isinstance(index, tuple) else view[(index,)]
-        entry = entry_of(&found, self._index_path(), what)
-        selection = parse_index(index, entry.shape)
-        _check_rank(entry.shape, self._index_path(), what)
-        if self._verified is not None and name not in self._verified:
-            self._check_data(name)
-            self._verified.add(name)
-        if entry.slices:
-            array = self._assemble(name, entry, row, selection.region, False)
-        else:
-            array = self._read_region(entry, row, selection.region, what)
+        self._verify_first(name)
+        array = read_region(self, name, self._to_entry(name, &entry), selection.region)
         return array[selection.then]
 
-    cdef object _read_region(self, Entry entry, _Row row, region, what):
-        """A private array of a region of an entry that holds its own bytes, not verified."""
-        file = self._range(entry, what)
-        if row.item_size == 0:
-            strings = self._copy_strings(file, entry, row, what)
-            return strings[_strided(region)]
-        array = np.empty(region.counts, row.numpy())
-        if array.size == 0:
-            return array
-        runs = byte_runs(region, entry.shape, row.item_size)
-        targets = array.reshape((-1, *runs.shape))
-        buffer = np.empty(runs.size, np.uint8)
-        source = np.ndarray(runs.shape, row.numpy(), buffer, 0, runs.strides)
-        for target, offset in zip(targets, runs.offsets, strict=True):
-            file.read_into(buffer, entry.offset + offset, what)
-            target[...] = source
-        self._to_native(array.reshape(-1).view(np.uint8), row)
-        return array
-
-    cdef object _assemble(self, str name, Entry whole, _Row row, region, bint is_whole):
-        """A private array of a region of a partitioned tensor; verified if it is the whole."""
-        what = _name(name)
-        parts = []
-        stored = 0
-        for box, resolved, part in self._slice_entries(name, whole):
-            shared = overlap(region, resolved)
-            if shared is None:
-                continue
-            where = f"slice {_spell(box)} of tensor {name!r}"
-            self._range(part, where)
-            stored += part.size
-            parts.append((part, where, *shared))
-        self._check_tiling(what, region.counts, stored, row, [part[3] for part in parts])
-        array = np.empty(region.counts, row.numpy())
-        for part, where, inner, places in parts:
-            if is_whole:
-                array[places] = self._copy_plain(part, row, where)
-            else:
-                array[places] = self._read_region(part, row, inner, where)
-        return array
-
-    cdef int _check_tiling(self, what, shape, stored, _Row row, places) except -1:
-        """Raise unless parts cover a shape exactly once; first of all that they could."""
-        count = 1
-        for dim in shape:
-            count *= dim
-        fault = None
-        if row.item_size and count * row.item_size > stored:
-            fault = f"{count * row.item_size} bytes are needed, {stored} are stored"
-        if fault is None:
-            boxes = [tuple([(p.start, p.stop - p.start) for p in place]) for place in places]
-            fault = find_tiling_fault(shape, boxes)
-        if fault is not None:
-            raise FormatError(self._index_path(), what,
-                              f"expected slices that cover {tuple(shape)} exactly once, "
-                              f"but {fault}")
-        return 0
-
-    def _check_data(self, str name not None):
-        """Verify a tensor's bytes, slice by slice if it has some, in the memory of one chunk."""
-        cdef Entry whole = self._entry(name)
-        cdef _Row row = _row_of(whole.dtype, self.path, name)
-        if not whole.slices:
-            self._check_plain(whole, row, _name(name))
-            return
-        places = []
-        stored = 0
-        for box, resolved, part in self._slice_entries(name, whole):
-            self._check_plain(part, row, f"slice {_spell(box)} of tensor {name!r}")
-            places.append(to_slices(resolved))
-            stored += part.size
-        self._check_tiling(_name(name), whole.shape, stored, row, places)
-
-    cdef int _check_plain(self, Entry entry, _Row row, what) except -1:
-        file = self._range(entry, what)
-        if row.item_size > 0:
-            return self._verify_fixed(file, entry, what)
-        count = _item_count(entry, row, self._index_path(), what)
-        payload = file.read(entry.offset, entry.size, what)
-        if entry.dtype == _STRING:
-            decode_strings(payload, count, self._is_big_endian, entry.crc32c, file.path, what)
-        elif entry.dtype == _VARIANT and not self._is_big_endian:
-            verify_variants(payload, count, entry.crc32c, file.path, what)
-        else:
-            raise UnsupportedError(file.path, what, f"expected bytes to verify, got {row.name}")
-        return 0
-
-    def _index_problems(self):
-        """Yield what is wrong with the index itself."""
-        cdef Table table = self._open_table()
-        for i in range(table.block_count()):
-            try:
-                items = table.block_items(i)
-            except CheckpointError as error:
-                yield error
-                continue
-            for key, record in items:
-                try:
-                    if key:
-                        _row_of(decode_entry(record, table.file.path, f"entry {key!r}").dtype,
-                                self.path, repr(key))
-                except CheckpointError as error:
-                    yield error
-
-    def _readable_sizes(self):
-        """Return (name, bytes) of every tensor whose entry can be read."""
-        cdef Table table = self._open_table()
-        sizes = []
-        try:
-            hidden = self._hidden_keys()
-        except CheckpointError:  # which _index_problems has told
-            hidden = frozenset()
-        for i in range(table.block_count()):
-            try:
-                items = table.block_items(i)
-            except CheckpointError:
-                continue
-            for key, record in items:
-                if not key or key in hidden:
-                    continue
-                name = name_of(<const unsigned char *><const char *>key, len(key))
-                try:
-                    entry = decode_entry(record, table.file.path, name)
-                    _row_of(entry.dtype, self.path, name)
-                except CheckpointError:
-                    continue
-                sizes.append((name, max(0, entry.size)))
-        return sizes
+    cdef object _to_entry(self, str name, const fck_entry *entry):
+        return entry_of(entry, self.index_path, _name(name))
 
     cdef TensorInfo _info_of(self, str name, const fck_entry *entry):
-        cdef _Row row
-        row = _row_of(entry.dtype, self.path, name)
+        cdef _Row row = _row_of(entry.dtype, self.path, name)
         cdef int64_t nbytes = entry.size
         slices = ()
         if entry.slice_count > 0:
-            whole = entry_of(entry, self._index_path(), _name(name))
-            parts = list(self._slice_entries(name, whole))
-            slices = tuple([to_slices(resolved) for _, resolved, _ in parts])
-            nbytes = sum([part.size for _, _, part in parts])
+            parts = list(slice_parts(self, name, self._to_entry(name, entry)))
+            slices = tuple([to_slices(part.box) for part in parts])
+            nbytes = sum([part.entry.size for part in parts])
         cdef TensorInfo info = TensorInfo.__new__(TensorInfo)
         info.name = name
         info.dtype = row.numpy()
@@ -841,44 +614,6 @@ cdef class Bundle(Checkpoint):
         info._crc32c = unmask_crc(entry.masked_crc32c)
         info.slices = slices
         return info
-
-    cdef int _append_infos(self, Table table, size_t i, frozenset hidden, list infos) except -1:
-        cdef const LoadedBlock *block = table.block(i)
-        cdef fck_block_iter it
-        cdef fck_entry entry
-        cdef cbool has_entry = True
-        it.key = fck_buf(NULL, 0, 0)
-        fck_block_iter_begin(&it, &block.view)
-        try:
-            while True:
-                check(fck_block_iter_next(&it, &has_entry), table.file.path, "block")
-                if not has_entry:
-                    return 0
-                if _is_hidden(&it.key, hidden):
-                    continue
-                name = name_of(it.key.data, it.key.size)
-                status = fck_entry_decode(it.value, &entry)
-                if status != FCK_OK:
-                    check(status, table.file.path, f"entry of {_name(name)}")
-                infos.append(self._info_of(name, &entry))
-        finally:
-            fck_buf_free(&it.key)
-
-
-cdef int _append_names(Table table, size_t i, frozenset hidden, list names) except -1:
-    cdef const LoadedBlock *block = table.block(i)
-    cdef fck_block_iter it
-    cdef cbool has_entry = True
-    it.key = fck_buf(NULL, 0, 0)
-    fck_block_iter_begin(&it, &block.view)
-    try:
-        while True:
-            if fck_block_iter_next(&it, &has_entry) != FCK_OK or not has_entry:
-                return 0  # the block was verified: nothing fails here but memory
-            if not _is_hidden(&it.key, hidden):
-                names.append(name_of(it.key.data, it.key.size))
-    finally:
-        fck_buf_free(&it.key)
 
 
 cdef bint _is_hidden(const fck_buf *key, frozenset hidden) except -1:
@@ -894,40 +629,6 @@ def _reopen(path, verify, backend, mode):
 
 def _name(str name):
     return f"tensor {name!r}"
-
-
-cdef str _spell(tuple box):
-    """A slice as `shape_and_slices` spells it."""
-    return ":".join(["-" if length < 0 else f"{start},{length}" for start, length in box])
-
-
-cdef int _check_rank(tuple shape, path, what) except -1:
-    if len(shape) > _MAX_NUMPY_RANK:
-        raise UnsupportedError(
-            path, what, f"expected at most NumPy's {_MAX_NUMPY_RANK} dimensions, got {len(shape)}")
-    return 0
-
-
-cdef tuple _strided(region):
-    """A region as an index."""
-    return tuple([slice(start, start + count * step, step)
-                  for start, count, step in zip(*region)])
-
-
-cdef object _item_count(Entry entry, _Row row, path, what):
-    """The number of elements, after a check that the entry's size is what they need."""
-    cdef fck_entry plain
-    cdef uint64_t count, size
-    cdef uint32_t i
-    plain.rank = <uint32_t>len(entry.shape)
-    for i in range(plain.rank):
-        plain.dims[i] = entry.shape[i]
-    check(fck_entry_measure(&plain, row.item_size or 1, &count, &size), path, what)
-    if row.item_size > 0 and <int64_t>size != entry.size:
-        raise FormatError(
-            path, f"entry of {what}", f"expected {size} bytes for dtype {row.name} and shape "
-            f"{entry.shape}, got {entry.size}")
-    return count
 
 
 Mapping.register(Checkpoint)

@@ -1,4 +1,4 @@
-from fastckpt._csrc cimport fck_block, fck_index, fck_reader
+from fastckpt._csrc cimport fck_block, fck_block_iter, fck_buf, fck_index, fck_reader
 from libc.stdint cimport uint8_t
 
 
@@ -19,3 +19,12 @@ cdef class Table:
     cdef bint find(self, const uint8_t *key, size_t size, fck_reader *value) except -1
     cdef int _load(self, size_t i) except -1
     cdef int _verify(self, size_t i) except -1
+
+
+cdef class Cursor:
+    cdef Table table
+    cdef fck_block_iter it  # it.key and it.value are the current entry's, until the next step
+    cdef size_t next_block
+    cdef size_t end_block
+
+    cdef bint step(self) except -1

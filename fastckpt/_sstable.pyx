@@ -158,23 +158,42 @@ cdef class Table:
 
     def block_items(self, size_t i):
         """Return (key, value) of every entry of block i."""
-        cdef const LoadedBlock *block
-        cdef fck_block_iter it
-        cdef cbool has_entry = True
         if i >= self.index.count:
             raise IndexError(i)
-        block = self.block(i)
-        it.key = fck_buf(NULL, 0, 0)
-        fck_block_iter_begin(&it, &block.view)
+        cdef Cursor cursor = Cursor(self, i, i + 1)
         items = []
-        try:
-            while True:
-                check(fck_block_iter_next(&it, &has_entry), self.file.path, f"block {i}")
-                if not has_entry:
-                    return items
-                items.append(_item(&it))
-        finally:
-            fck_buf_free(&it.key)
+        while cursor.step():
+            items.append(_item(&cursor.it))
+        return items
+
+
+cdef class Cursor:
+    """Walks the entries of blocks [begin, end), all by default. Keeps its table alive."""
+
+    def __cinit__(self, Table table not None, size_t begin=0, end=None):
+        self.table = table
+        self.next_block = begin
+        self.end_block = table.index.count if end is None else end
+        self.it.block = NULL
+
+    def __dealloc__(self):
+        fck_buf_free(&self.it.key)
+
+    cdef bint step(self) except -1:
+        """Go to the next entry; False behind the last one. Raises at a broken block."""
+        cdef cbool has_entry = False
+        cdef fck_status status
+        while True:
+            if self.it.block != NULL:
+                status = fck_block_iter_next(&self.it, &has_entry)
+                if status != FCK_OK:
+                    check(status, self.table.file.path, f"block {self.next_block - 1}")
+                if has_entry:
+                    return True
+            if self.next_block >= self.end_block:
+                return False
+            fck_block_iter_begin(&self.it, &self.table.block(self.next_block).view)
+            self.next_block += 1
 
 
 cdef tuple _item(const fck_block_iter *it):

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 __all__ = ["batches", "count_threads", "ordered_map"]
 
 _BATCH: Final = 4 << 20  # bytes; enough that handing a batch to a thread costs nothing
-_BATCH_COUNT: Final = 1024  # names; the same for tensors of a few bytes
+_BATCH_COUNT: Final = 1024  # tasks; the same for tensors of a few bytes
 _MAX_THREADS: Final = 8  # beyond, memory is the limit
 
 _Task = TypeVar("_Task")
@@ -28,12 +28,12 @@ def count_threads(threads: int | None) -> int:
     return min(_MAX_THREADS, cpus or 1)
 
 
-def batches(sizes: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
-    """Group consecutive names so that each group has a few megabytes."""
-    batch: list[str] = []
+def batches(sized: Iterable[tuple[_Task, int]]) -> Iterator[list[_Task]]:
+    """Group consecutive tasks, given with their bytes, so that each group has some megabytes."""
+    batch: list[_Task] = []
     total = 0
-    for name, size in sizes:
-        batch.append(name)
+    for task, size in sized:
+        batch.append(task)
         total += size
         if total >= _BATCH or len(batch) >= _BATCH_COUNT:
             yield batch

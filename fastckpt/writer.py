@@ -141,7 +141,7 @@ class Writer:
             self.add(name, checkpoint.get_tensor(tensor))
             return
         whole = checkpoint._entry(tensor)
-        checkpoint._check_data(tensor)
+        checkpoint._verify_data(tensor)
         for box, entry, file in parts:
             key = (
                 self._new_slice_key(name, whole.dtype, whole.shape, box)

@@ -1,0 +1,73 @@
+"""Every problem of a checkpoint: in its index, and bytes that are not the ones written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Protocol
+
+from ._proto import Entry, decode_entry, decode_name
+from .errors import CheckpointError
+from .parallel import batches, ordered_map
+from .tensors import Source, dtype_of, verify_tensor
+
+__all__ = ["find_problems"]
+
+
+class Audited(Source, Protocol):
+    """A `Source` whose index can be walked block by block, past what is broken."""
+
+    def _blocks(self) -> Iterator[list[tuple[bytes, bytes]] | CheckpointError]: ...
+    def _hidden(self) -> frozenset[bytes]: ...
+
+
+def find_problems(source: Audited) -> Iterator[CheckpointError | OSError]:
+    """Yield every problem in key order. A file that cannot be opened is told once."""
+    unopened = set()
+    for problems in ordered_map(partial(_verify_each, source), batches(_find_tensors(source))):
+        for problem in problems:
+            if isinstance(problem, OSError):
+                if problem.filename in unopened:
+                    continue
+                unopened.add(problem.filename)
+            yield problem
+
+
+_Tensor = tuple[str, Entry]
+
+
+def _find_tensors(source: Audited) -> Iterator[tuple[_Tensor | CheckpointError, int]]:
+    """Yield each tensor, with the bytes to verify, or what is wrong with the index there."""
+    try:
+        hidden = source._hidden()  # verified as parts of their tensors
+    except CheckpointError:  # to be found below, at its place
+        hidden = frozenset()
+    for block in source._blocks():
+        if isinstance(block, CheckpointError):
+            yield block, 0
+            continue
+        for key, record in block:
+            if not key or key in hidden:
+                continue
+            name = decode_name(key)
+            try:
+                entry = decode_entry(record, source.index_path, f"entry of tensor {name!r}")
+                dtype_of(source.index_path, name, entry.dtype)
+                yield (name, entry), max(0, entry.size)
+            except CheckpointError as error:
+                yield error, 0
+
+
+def _verify_each(
+    source: Source, tensors: list[_Tensor | CheckpointError]
+) -> list[CheckpointError | OSError]:
+    problems: list[CheckpointError | OSError] = []
+    for tensor in tensors:
+        if isinstance(tensor, CheckpointError):
+            problems.append(tensor)
+            continue
+        try:
+            verify_tensor(source, *tensor)
+        except (CheckpointError, OSError) as error:
+            problems.append(error)
+    return problems
