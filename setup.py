@@ -51,4 +51,12 @@ extensions = [
     for name in MODULES
 ]
 
-setup(ext_modules=cythonize(extensions, language_level=3, build_dir="build/cython"))
+DIRECTIVES = {
+    "language_level": 3,
+    "auto_pickle": False,  # what can be pickled says how
+    "autotestdict": False,  # doctests are found without Cython's help
+}
+
+setup(
+    ext_modules=cythonize(extensions, build_dir="build/cython", compiler_directives=DIRECTIVES)
+)

@@ -192,18 +192,77 @@ cdef class Checkpoint:
     cdef readonly int version
     cdef readonly str byteorder
 
+    # ---- What a format provides ----
+
+    def get_tensor(self, str name not None, *, copy=None):
+        """Return a tensor.
+
+        `copy=None` gives a view where one can exist: of fixed-size elements, in a little-endian
+        file, not partitioned, with the "mmap" backend. It is read-only, or private and writable
+        with `mode="c"`, and may be unaligned. Otherwise the array is a copy: private, writable,
+        verified. `copy=True` always copies; `copy=False` raises `ValueError` instead.
+
+        Strings are object arrays of `bytes`. Raises `TensorNotFoundError`, `FormatError`,
+        `ChecksumError`, and `UnsupportedError` for variants, resources and more dimensions than
+        NumPy has.
+        """
+        raise NotImplementedError
+
+    def get_slice(self, str name not None):
+        """Return a lazy handle on a tensor, to be indexed. Raises `TensorNotFoundError`."""
+        raise NotImplementedError
+
+    def info(self, str name not None):
+        """Return the `TensorInfo` of a tensor. Raises `TensorNotFoundError`."""
+        raise NotImplementedError
+
+    def infos(self):
+        """Return the `TensorInfo` of every tensor, in key order, without touching data."""
+        raise NotImplementedError
+
+    def problems(self):
+        """Yield every problem in key order: a `CheckpointError`, or an `OSError` for a data file
+        that cannot be opened, once per file. Reads every byte, in threads."""
+        raise NotImplementedError
+
+    def close(self):
+        """Drop the checkpoint's own references. Arrays that were handed out stay valid."""
+        raise NotImplementedError
+
     def _parts(self, str name not None):
         """Return (stored box or None, `Entry`, `File`) of each range of a tensor's raw bytes;
         None if the bytes are not what a new V2 checkpoint would hold."""
         return None
 
+    # ---- What follows from it ----
+
+    def __getitem__(self, str name not None):
+        return self.get_tensor(name)
+
+    def __contains__(self, name):
+        raise NotImplementedError
+
+    def __iter__(self):
+        raise NotImplementedError
+
+    def __len__(self):
+        raise NotImplementedError
+
+    def verify(self):
+        """Read and verify every byte, in threads; raise the first problem in key order."""
+        for problem in self.problems():
+            raise problem
+
     def keys(self):
+        """Return a view of the names, in key order."""
         return KeysView(self)
 
     def values(self):
+        """Return a view of the tensors: each is got when the iteration comes to it."""
         return ValuesView(self)
 
     def items(self):
+        """Return a view of the (name, tensor) pairs: each is got when its turn comes."""
         return ItemsView(self)
 
     def get(self, name, default=None):
@@ -298,20 +357,17 @@ cdef class Bundle(Checkpoint):
         return _reopen, (self.path, self.verify_on_access, self.backend, self.mode)
 
     def close(self):
-        """Drop the checkpoint's own references. Arrays that were handed out stay valid."""
         self._table = None
         self._shards = {}
 
     # ---- What there is ----
 
     def info(self, str name not None):
-        """Return the `TensorInfo` of a tensor. Raises `TensorNotFoundError`."""
         cdef fck_entry entry
         self._find(name, &entry)
         return self._info_of(name, &entry)
 
     def infos(self):
-        """Return the `TensorInfo` of every tensor, in key order, without touching data."""
         cdef Cursor cursor = Cursor(self._open_table())
         cdef fck_entry entry
         infos = []
@@ -327,21 +383,9 @@ cdef class Bundle(Checkpoint):
     # ---- Tensors ----
 
     def get_tensor(self, str name not None, *, copy=None):
-        """Return a tensor.
-
-        `copy=None` gives a view where one can exist: of fixed-size elements, in a little-endian
-        file, not partitioned, with the "mmap" backend. It is read-only, or private and writable
-        with `mode="c"`, and may be unaligned. Otherwise the array is a copy: private, writable,
-        verified. `copy=True` always copies; `copy=False` raises `ValueError` instead.
-
-        Strings are object arrays of `bytes`. Raises `TensorNotFoundError`, `FormatError`,
-        `ChecksumError`, and `UnsupportedError` for variants, resources and more dimensions than
-        NumPy has.
-        """
         return self._get(name, copy)
 
     def get_slice(self, str name not None):
-        """Return a lazy handle on a tensor, to be indexed. Raises `TensorNotFoundError`."""
         cdef fck_entry entry
         self._find(name, &entry)
         cdef _Row row = _row_of(entry.dtype, self.path, name)
@@ -352,19 +396,7 @@ cdef class Bundle(Checkpoint):
         handle.dtype = row.numpy()
         return handle
 
-    # ---- Verification ----
-
-    def verify(self):
-        """Read and verify every byte, in threads; raise the first problem in key order."""
-        for problem in self.problems():
-            raise problem
-
     def problems(self):
-        """Yield every problem: first the index's, then those of the data, each in key order.
-
-        A problem is a `CheckpointError`, or an `OSError` for a data file that cannot be opened:
-        one per file, not one per tensor.
-        """
         from fastckpt.audit import find_problems
 
         return find_problems(self)

@@ -143,7 +143,7 @@ def _to_array(name: str, value: object) -> npt.NDArray[Any]:
     if isinstance(value, (bytes, str)):
         return np.array(value, dtype=object)
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-        return np.asarray(np.from_dlpack(value))  # type: ignore[arg-type]
+        return np.asarray(np.from_dlpack(value))
     try:
         array = np.asarray(value)
         if array.dtype.kind in _STRING_KINDS and isinstance(value, (list, tuple)):
@@ -183,7 +183,7 @@ def _encode_each(name: str, values: Iterable[object]) -> Iterable[bytes]:
             )
 
 
-def payload(dtype: DType, array: npt.NDArray[Any]) -> bytes | npt.NDArray[np.uint8]:
+def payload(dtype: DType, array: npt.NDArray[Any]) -> bytes | memoryview:
     """Return the bytes of a fixed-size tensor in C order: a view where that is possible."""
     if array.nbytes <= _SMALL:
         data = array.tobytes()
@@ -192,4 +192,4 @@ def payload(dtype: DType, array: npt.NDArray[Any]) -> bytes | npt.NDArray[np.uin
     raw = np.asarray(array, order="C").reshape(-1).view(np.uint8)
     if dtype.mask and (raw & ~np.uint8(dtype.mask)).any():
         raw = raw & np.uint8(dtype.mask)
-    return raw
+    return raw.data

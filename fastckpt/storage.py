@@ -76,9 +76,8 @@ class File:
         self._fill(memoryview(buffer), offset, what)
         return bytes(buffer)
 
-    def read_into(self, buffer: npt.NDArray[np.uint8], offset: int, what: str) -> int:
-        """Fill a buffer and return the CRC-32C of its bytes."""
-        view = memoryview(buffer)
+    def read_into(self, view: memoryview, offset: int, what: str) -> int:
+        """Fill a buffer of bytes and return their CRC-32C."""
         self._check(offset, len(view), what)
         crc = 0
         for start in range(0, len(view), _CHUNK):
@@ -209,11 +208,11 @@ class OutputFile:
         self._fd = os.open(path, _WRITE_FLAGS, 0o666)
         self.path = path
         self.position = 0
-        self._buffer: list[Any] = []
+        self._buffer: list[bytes | memoryview] = []
         self._buffered = 0
 
-    def write(self, data: bytes | npt.NDArray[np.uint8]) -> None:
-        """Append bytes. A large array is written at once, without a copy."""
+    def write(self, data: bytes | memoryview) -> None:
+        """Append bytes. Many at a time are written at once, without a copy."""
         size = len(data)
         self.position += size
         if size < _CHUNK:

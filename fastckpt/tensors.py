@@ -195,7 +195,7 @@ def _read_plain(source: Source, entry: Entry, what: str) -> npt.NDArray[Any]:
         return _read_strings(source, file, entry, dtype, what)
     array = np.empty(entry.shape, dtype.numpy)
     raw = array.reshape(-1).view(np.uint8)
-    _compare(file, entry, file.read_into(raw, entry.offset, what), what)
+    _compare(file, entry, file.read_into(raw.data, entry.offset, what), what)
     _to_native(source, raw, dtype)
     return array
 
@@ -249,7 +249,7 @@ def _read_runs(source: Source, entry: Entry, region: Region, what: str) -> npt.N
     buffer = np.empty(runs.size, np.uint8)
     source_items = np.ndarray(runs.shape, dtype.numpy, buffer, 0, runs.strides)
     for i, offset in enumerate(runs.offsets):
-        file.read_into(buffer, entry.offset + offset, what)
+        file.read_into(buffer.data, entry.offset + offset, what)
         targets[i] = source_items
     _to_native(source, array.reshape(-1).view(np.uint8), dtype)
     return array

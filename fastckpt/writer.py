@@ -13,8 +13,6 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from ._payload import encode_strings
 from ._proto import (
     Entry,
@@ -251,7 +249,7 @@ class Writer:
         self,
         dtype: int,
         shape: tuple[int, ...],
-        chunks: Iterable[bytes | npt.NDArray[np.uint8]],
+        chunks: Iterable[bytes | memoryview],
         checksum: Callable[[], int],
     ) -> bytes:
         """Append bytes to a shard; `checksum` is asked for when they are written."""
