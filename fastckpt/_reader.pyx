@@ -29,7 +29,8 @@ from fastckpt.names import index_path, shard_path
 from fastckpt.slices import parse_index, to_slices
 from fastckpt.storage import File
 from fastckpt.tensors import (
-    MAX_RANK, check_rank, locate, read_region, read_tensor, slice_parts, verify_tensor,
+    MAX_RANK, check_rank, locate, read_region, read_tensor, slice_parts, stored_size,
+    verify_tensor,
 )
 
 cnp.import_array()
@@ -513,13 +514,15 @@ cdef class Bundle(Checkpoint):
         return False
 
     cdef frozenset _find_hidden_keys(self):
-        hidden = []
+        listed = []
+        there = set()
         for key, record in self._open_table().items():
-            if not key or b"\x3a" not in record:  # the tag of the field `slices`
-                continue
-            whole = decode_entry(record, self.index_path, f"entry of tensor {key!r}")
-            hidden.extend([slice_key(key, box) for box in whole.slices])
-        return frozenset(hidden)
+            if key[:1] == b"\0":
+                there.add(key)
+            if key and b"\x3a" in record:  # the tag of the field `slices`
+                whole = decode_entry(record, self.index_path, f"entry of tensor {key!r}")
+                listed.extend([slice_key(key, box) for box in whole.slices])
+        return frozenset(there.intersection(listed))
 
     cdef _Shard _shard(self, int number, what):
         cdef _Shard shard = self._shards.get(number)
@@ -630,11 +633,16 @@ cdef class Bundle(Checkpoint):
     cdef TensorInfo _info_of(self, str name, const fck_entry *entry):
         cdef _Row row = _row_of(entry.dtype, self.path, name)
         cdef int64_t nbytes = entry.size
+        cdef uint64_t count, size
+        cdef uint32_t item_size = row.item_size if row.item_size else 1
+        cdef fck_status status = fck_entry_measure(entry, item_size, &count, &size)
+        if status != FCK_OK:
+            check(status, self.index_path, f"entry of {_name(name)}")
         slices = ()
         if entry.slice_count > 0:
             parts = list(slice_parts(self, name, self._to_entry(name, entry)))
             slices = tuple([to_slices(part.box) for part in parts])
-            nbytes = sum([part.entry.size for part in parts])
+            nbytes = stored_size(self, parts)
         cdef TensorInfo info = TensorInfo.__new__(TensorInfo)
         info.name = name
         info.dtype = row.numpy()

@@ -116,8 +116,6 @@ def parse_index(index: object, shape: Shape) -> Selection:
         raise IndexError(
             f"too many indices: the tensor is {len(shape)}-dimensional, but {used} were indexed"
         )
-    if not ellipses:
-        items.append(Ellipsis)
     ranges: list[range] = []
     then: list[Any] = []
     for item in items:
@@ -126,12 +124,13 @@ def parse_index(index: object, shape: Shape) -> Selection:
         elif item is Ellipsis:
             rest = shape[len(ranges) : len(ranges) + len(shape) - used]
             ranges.extend(range(dim) for dim in rest)
-            then.extend(slice(None) for _ in rest)
+            then.append(Ellipsis)  # which also keeps a result of rank 0 an array
         else:
             axis = len(ranges)
             picked, after = _parse_item(item, axis, shape[axis])
             ranges.append(picked)
             then.append(after)
+    ranges.extend(range(dim) for dim in shape[len(ranges) :])
     region = Region(
         tuple(picked.start for picked in ranges),
         tuple(len(picked) for picked in ranges),

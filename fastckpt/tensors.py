@@ -7,7 +7,7 @@ Works on anything that offers what `Source` says; knows neither the index nor th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -16,15 +16,7 @@ from ._payload import decode_strings, verify_variants
 from ._proto import Entry, decode_entry, encode_name, slice_key
 from .dtypes import STRING, DType, by_number
 from .errors import ChecksumError, FormatError, UnsupportedError
-from .slices import (
-    Box,
-    Region,
-    byte_runs,
-    find_tiling_fault,
-    overlap,
-    resolve,
-    to_slices,
-)
+from .slices import Box, Region, byte_runs, find_tiling_fault, overlap, resolve
 from .storage import File
 
 if TYPE_CHECKING:
@@ -41,6 +33,7 @@ __all__ = [
     "read_tensor",
     "slice_parts",
     "spell",
+    "stored_size",
     "verify_tensor",
 ]
 
@@ -149,6 +142,17 @@ def slice_parts(source: Source, name: str, whole: Entry) -> Iterator[Part]:
         yield Part(stored, box, entry, what)
 
 
+def stored_size(source: Source, parts: Iterable[Part]) -> int:
+    """Return the bytes of all slices of a tensor. Raises `FormatError` if they cannot be."""
+    size = 0
+    for part in parts:
+        size += part.entry.size
+        if part.entry.size < 0 or size > _MAX_SIZE:
+            problem = f"expected sizes that add up, got {part.entry.size}"
+            raise FormatError(source.index_path, part.what, problem)
+    return size
+
+
 def read_tensor(source: Source, name: str, entry: Entry) -> npt.NDArray[Any]:
     """Return a whole tensor, verified."""
     what = f"tensor {name!r}"
@@ -156,7 +160,8 @@ def read_tensor(source: Source, name: str, entry: Entry) -> npt.NDArray[Any]:
     if not entry.slices:
         return _read_plain(source, entry, what)
     whole = Region((0,) * len(entry.shape), entry.shape, (1,) * len(entry.shape))
-    array, pieces = _plan(source, name, entry, whole)
+    pieces = _plan(source, name, entry, whole)
+    array = np.empty(entry.shape, dtype_of(source.index_path, name, entry.dtype).numpy)
     for part, _, places in pieces:
         array[places] = _read_plain(source, part.entry, part.what)
     return array
@@ -168,7 +173,8 @@ def read_region(source: Source, name: str, entry: Entry, region: Region) -> npt.
     check_rank(source, entry.shape, what)
     if not entry.slices:
         return _read_runs(source, entry, region, what)
-    array, pieces = _plan(source, name, entry, region)
+    pieces = _plan(source, name, entry, region)
+    array = np.empty(region.counts, dtype_of(source.index_path, name, entry.dtype).numpy)
     for part, inner, places in pieces:
         array[places] = _read_runs(source, part.entry, inner, part.what)
     return array
@@ -179,12 +185,9 @@ def verify_tensor(source: Source, name: str, entry: Entry) -> None:
     if not entry.slices:
         _verify_plain(source, entry, f"tensor {name!r}")
         return
-    parts = list(slice_parts(source, name, entry))
-    for part in parts:
+    whole = Region((0,) * len(entry.shape), entry.shape, (1,) * len(entry.shape))
+    for part, _, _ in _plan(source, name, entry, whole):
         _verify_plain(source, part.entry, part.what)
-    places = [to_slices(part.box) for part in parts]
-    stored = sum(part.entry.size for part in parts)
-    _check_tiling(source, name, entry, entry.shape, places, stored)
 
 
 def _read_plain(source: Source, entry: Entry, what: str) -> npt.NDArray[Any]:
@@ -240,7 +243,7 @@ def _read_runs(source: Source, entry: Entry, region: Region, what: str) -> npt.N
     file = locate(source, entry, what)
     if not dtype.is_fixed:
         strings = _read_strings(source, file, entry, dtype, what)
-        return strings[_to_index(region)]
+        return strings[(*_to_index(region), ...)]
     array = np.empty(region.counts, dtype.numpy)
     if array.size == 0:
         return array
@@ -264,24 +267,23 @@ def _to_index(region: Region) -> tuple[slice, ...]:
 _Pieces = list[tuple[Part, Region, tuple[slice, ...]]]
 
 
-def _plan(
-    source: Source, name: str, whole: Entry, region: Region
-) -> tuple[npt.NDArray[Any], _Pieces]:
-    """Return an empty array for a region of a partitioned tensor, and what goes where in it.
+def _plan(source: Source, name: str, whole: Entry, region: Region) -> _Pieces:
+    """Return what of which slice goes where in a region of a partitioned tensor.
 
-    Each piece is a slice, the region of it that is asked for, and its place in the array. All
-    is checked before the array is made.
+    Each piece is a slice, the region of it that is asked for, and its place in the array. After
+    this an array for them may be made: it is no larger than the files that they are in.
     """
     pieces: _Pieces = []
+    files: dict[str, int] = {}
     for part in slice_parts(source, name, whole):
         shared = overlap(region, part.box)
         if shared is not None:
-            locate(source, part.entry, part.what)
+            file = locate(source, part.entry, part.what)
+            files[file.path] = file.size
             pieces.append((part, *shared))
-    stored = sum(part.entry.size for part, _, _ in pieces)
     places = [place for _, _, place in pieces]
-    _check_tiling(source, name, whole, region.counts, places, stored)
-    return np.empty(region.counts, dtype_of(source.index_path, name, whole.dtype).numpy), pieces
+    _check_tiling(source, name, whole, region.counts, places, sum(files.values()))
+    return pieces
 
 
 def _check_tiling(
@@ -292,15 +294,15 @@ def _check_tiling(
     places: list[tuple[slice, ...]],
     stored: int,
 ) -> None:
-    """Raise unless places cover a shape exactly once.
+    """Raise unless places cover a shape exactly once, which takes no more bytes than `stored`.
 
-    More bytes than are stored would be needed for a hole: to see that first keeps a small file
-    from asking for a large array, or for a fine grid to check it on.
+    To compare those first keeps a small file, whose slices may share their bytes, from asking
+    for a large array or for a fine grid to check it on.
     """
     dtype = dtype_of(source.index_path, name, whole.dtype)
     needed = math.prod(shape) * dtype.item_size
     if needed > stored:
-        fault: str | None = f"{needed} bytes are needed, {stored} are stored"
+        fault: str | None = f"that takes {needed} bytes, and the data files have {stored}"
     else:
         boxes = [tuple((s.start, s.stop - s.start) for s in place) for place in places]
         fault = find_tiling_fault(shape, boxes)

@@ -1,0 +1,80 @@
+"""Fixtures: the golden corpus, and real TensorFlow where there is one.
+
+The live tests are those that use the fixture `oracle`. They ask the TensorFlow of this
+interpreter, or, with the environment variable FASTCKPT_TF1_PYTHON set to a Python 3.7 that has
+TensorFlow 1.15, that one. On Linux x86-64 with Python 3.11, and with FASTCKPT_TF1_PYTHON
+anywhere, a TensorFlow that does not start is an error. Elsewhere TensorFlow may have no wheel:
+where it is not installed the live tests are deselected, the golden files stand in, and the run
+says so at its end.
+"""
+
+import importlib.util
+import os
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+sys.path[:0] = [str(TESTS), str(TESTS / "golden" / "scripts")]
+
+from oracle import Oracle  # noqa: E402 - found through the line above
+
+TF1_PYTHON = os.environ.get("FASTCKPT_TF1_PYTHON")
+MUST_BE_LIVE = bool(TF1_PYTHON) or (
+    sys.platform == "linux"
+    and platform.machine() == "x86_64"
+    and platform.python_implementation() == "CPython"
+    and sys.version_info[:2] == (3, 11)
+)
+DESELECTED = pytest.StashKey[int]()
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "tensorflow: imports TensorFlow beside fastckpt in one process"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    config.stash[DESELECTED] = 0
+    if TF1_PYTHON:
+        deselect(config, items, lambda item: item.get_closest_marker("tensorflow"))
+    elif not MUST_BE_LIVE and importlib.util.find_spec("tensorflow") is None:
+        config.stash[DESELECTED] = deselect(config, items, is_live)
+
+
+def deselect(config, items, is_left_out):
+    left_out = [item for item in items if is_left_out(item)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+    return len(left_out)
+
+
+def is_live(item):
+    return "oracle" in getattr(item, "fixturenames", ()) or item.get_closest_marker("tensorflow")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    count = config.stash.get(DESELECTED, 0)
+    if count:
+        terminalreporter.write_line(
+            f"TensorFlow is not installed here: {count} live tests were left out, and the files "
+            "that it wrote (tests/golden) stood in for it.",
+            yellow=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """The folder of checkpoints that TensorFlow wrote."""
+    return TESTS / "golden"
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    """TensorFlow, for the whole session."""
+    with_tensorflow = Oracle(TF1_PYTHON or sys.executable)
+    yield with_tensorflow
+    with_tensorflow.close()
