@@ -1,0 +1,1 @@
+"""Benchmarks of fastckpt against TensorFlow and safetensors; see README.md."""
