@@ -89,8 +89,9 @@ static fck_status decode_shape(fck_reader message, fck_entry *out) {
     if (field.number == 2) {
       if (field.type != FCK_WIRE_BYTES) return FCK_E_WIRE;
       FCK_TRY(decode_dim(field.bytes, out));
-    } else if (field.number == 3 && field.value != 0) {
-      return FCK_E_DIM;
+    } else if (field.number == 3) {
+      if (field.type != FCK_WIRE_VARINT) return FCK_E_WIRE;
+      if (field.value != 0) return FCK_E_DIM;
     }
   }
   return FCK_OK;
@@ -233,11 +234,11 @@ fck_status fck_entry_next_slice(fck_reader *message, fck_slice *out, bool *found
   while (fck_reader_left(message) > 0) {
     fck_field field;
     FCK_TRY(fck_read_field(message, &field));
-    if (field.number == 7) {
-      if (field.type != FCK_WIRE_BYTES) return FCK_E_WIRE;
-      *found = true;
-      return decode_slice(field.bytes, out);
-    }
+    if (field.number != 7) continue;
+    if (field.type != FCK_WIRE_BYTES) return FCK_E_WIRE;
+    FCK_TRY(decode_slice(field.bytes, out));
+    *found = true;
+    return FCK_OK;
   }
   *found = false;
   return FCK_OK;
@@ -308,7 +309,7 @@ static fck_status append_ordered_int(fck_buf *b, int64_t value) {
   uint8_t bytes[10];
   for (unsigned i = 0; i < n; i++) {
     const unsigned shift = 8 * (n - 1 - i);
-    bytes[i] = shift < 64 ? (uint8_t)((uint64_t)value >> shift) : sign;
+    bytes[i] = (uint8_t)(shift < 64 ? (uint64_t)value >> shift : sign);
   }
   for (unsigned i = 0; i < n; i++) bytes[i / 8] ^= (uint8_t)(0x80 >> (i % 8));
   return fck_buf_append(b, bytes, n);

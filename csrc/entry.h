@@ -12,7 +12,8 @@
  *   TensorSliceProto  { 1 extent* { 1 start, 2 length } }; an extent without length is the
  *                     whole dimension
  *
- * Unknown fields are skipped; a known field of another wire type is an error.
+ * Unknown fields are skipped, and so is a dimension's name, which nobody writes; any other known
+ * field of another wire type is an error.
  */
 #ifndef FASTCKPT_ENTRY_H_
 #define FASTCKPT_ENTRY_H_
@@ -57,7 +58,8 @@ typedef struct fck_entry {
 FCK_MUST_CHECK fck_status fck_entry_decode(fck_reader message, fck_entry *out);
 
 /* Sets *count to the number of elements and *size to their bytes. Neither the dims that are not
- * 0 nor the bytes may multiply beyond 63 bits, also when another dim is 0: that is NumPy's rule. */
+ * 0 nor the bytes may multiply beyond 63 bits, also when another dim is 0: that is NumPy's rule.
+ * REQUIRES: item_size > 0. */
 FCK_MUST_CHECK fck_status fck_entry_measure(const fck_entry *entry, uint32_t item_size,
                                             uint64_t *count, uint64_t *size);
 
@@ -70,7 +72,8 @@ typedef struct fck_slice {
   int64_t length[FCK_MAX_RANK]; /* FCK_WHOLE, or not negative */
 } fck_slice;
 
-/* Reads on in an entry's message to its next slice; *found is false after the last one. */
+/* Reads on in an entry's message to its next slice; *found is false after the last one. On error
+ * *message and *out are in an unspecified state. */
 FCK_MUST_CHECK fck_status fck_entry_next_slice(fck_reader *message, fck_slice *out, bool *found);
 
 FCK_MUST_CHECK fck_status fck_entry_append_slice(const fck_slice *slice, fck_buf *out);

@@ -102,8 +102,9 @@ typedef struct fck_index {
   size_t count;
 } fck_index;
 
-/* Unpacks an index block and checks every handle against the file's size. *out must be all
- * zero; free it with fck_index_free also after an error. */
+/* Unpacks an index block. FCK_E_HANDLE unless the blocks lie within the file, one behind the
+ * other. REQUIRES: fck_block_verify accepted the block; *out is all zero. Free it with
+ * fck_index_free, also after an error. */
 FCK_MUST_CHECK fck_status fck_index_load(const fck_block *block, uint64_t file_size,
                                          fck_index *out);
 void fck_index_free(fck_index *index);
@@ -118,7 +119,7 @@ size_t fck_index_find(const fck_index *index, const uint8_t *key, size_t key_siz
 
 /* ---- Building: sstable_build.c ---- */
 
-/* Builds one block at a time. Zero it, then fck_block_builder_init. */
+/* Builds one block at a time. Zero it, then fck_block_builder_init. REQUIRES: interval > 0. */
 typedef struct fck_block_builder {
   fck_buf data;     /* owned; entries so far, the whole block after finish */
   fck_buf restarts; /* owned; fixed32 each */

@@ -120,6 +120,7 @@ fck_status fck_block_iter_next(fck_block_iter *iter, bool *has_entry) {
 
 /* What fck_block_verify carries from entry to entry. */
 typedef struct verify_state {
+  const uint8_t *entry; /* the one that is being looked at */
   uint32_t next_restart;
   size_t entry_count;
   uint64_t key_bytes;
@@ -131,7 +132,7 @@ static fck_status verify_restart(const fck_block *block, size_t offset, const ui
   if (state->next_restart == block->restart_count) return FCK_OK;
   const uint32_t restart = restart_offset(block, state->next_restart);
   if (restart < offset) return FCK_E_RESTART; /* between entries, or not increasing */
-  if (restart > offset) return FCK_OK;
+  if (restart > offset) return offset > 0 ? FCK_OK : FCK_E_RESTART; /* the first must be 0 */
   if (*entry != 0) return FCK_E_RESTART; /* it shares bytes: no search can begin here */
   state->next_restart++;
   return FCK_OK;
@@ -141,11 +142,11 @@ static fck_status verify_entries(const fck_block *block, fck_block_iter *iter,
                                  const fck_key *after, verify_state *state) {
   const uint64_t limit = (uint64_t)block->entries_size * FCK_MAX_KEY_EXPANSION;
   for (;;) {
-    const uint8_t *entry = iter->left.p;
     bool has_entry;
+    state->entry = iter->left.p;
     FCK_TRY(fck_block_iter_next(iter, &has_entry));
     if (!has_entry) return FCK_OK;
-    FCK_TRY(verify_restart(block, (size_t)(entry - block->data), entry, state));
+    FCK_TRY(verify_restart(block, (size_t)(state->entry - block->data), state->entry, state));
     if (state->entry_count == 0 && after != NULL &&
         fck_compare(after->data, after->size, iter->key.data, iter->key.size) >= 0) {
       return FCK_E_ORDER;
@@ -159,7 +160,7 @@ static fck_status verify_entries(const fck_block *block, fck_block_iter *iter,
 fck_status fck_block_verify(const fck_block *block, const fck_key *after, const fck_key *up_to,
                             size_t *entry_count, size_t *error_offset) {
   fck_block_iter iter = {0};
-  verify_state state = {0};
+  verify_state state = {block->data, 0, 0, 0};
   fck_block_iter_begin(&iter, block);
   fck_status status = verify_entries(block, &iter, after, &state);
   if (status == FCK_OK && up_to != NULL && state.entry_count > 0 &&
@@ -172,7 +173,7 @@ fck_status fck_block_verify(const fck_block *block, const fck_key *after, const 
   if (status == FCK_OK) {
     *entry_count = state.entry_count;
   } else {
-    *error_offset = (size_t)(iter.left.p - block->data);
+    *error_offset = (size_t)(state.entry - block->data);
   }
   fck_buf_free(&iter.key);
   return status;
@@ -184,7 +185,7 @@ static int compare_tail(const fck_reader *tail, const fck_key *target, size_t *m
   const size_t tail_size = fck_reader_left(tail);
   const size_t target_left = target->size - *matched;
   const size_t shorter = tail_size < target_left ? tail_size : target_left;
-  const uint8_t *rest = target->data + *matched;
+  const uint8_t *rest = shorter > 0 ? target->data + *matched : NULL;
   size_t same = 0;
   while (same < shorter && tail->p[same] == rest[same]) same++;
   *matched += same;
@@ -224,8 +225,10 @@ static fck_status find_restart(const fck_block *block, const fck_key *target, ui
 
 fck_status fck_block_find(const fck_block *block, const uint8_t *key, size_t key_size,
                           bool *found, fck_reader *value) {
-  *found = false;
-  if (block->entries_size == 0) return FCK_OK;
+  if (block->entries_size == 0) {
+    *found = false;
+    return FCK_OK;
+  }
   const fck_key target = {key, key_size};
   uint32_t restart;
   FCK_TRY(find_restart(block, &target, &restart));
@@ -237,27 +240,33 @@ fck_status fck_block_find(const fck_block *block, const uint8_t *key, size_t key
    * still smaller, and one that shares less grew where they were equal and is larger. */
   size_t matched = 0;
   for (;;) {
-    if (parts.shared < matched) return FCK_OK;
+    if (parts.shared < matched) break;
     if (parts.shared == matched) {
       const int order = compare_tail(&parts.key_tail, &target, &matched);
-      if (order > 0) return FCK_OK;
+      if (order > 0) break;
       if (order == 0) {
         *found = true;
         *value = parts.value;
         return FCK_OK;
       }
     }
-    if (fck_reader_left(&r) == 0) return FCK_OK;
+    if (fck_reader_left(&r) == 0) break;
     FCK_TRY(read_entry(&r, &parts));
   }
+  *found = false;
+  return FCK_OK;
 }
 
+/* `*end` is where the blocks before this one end: they lie one behind the other, so that reading
+ * all of them is reading the file once. */
 static fck_status append_index_entry(const fck_block_iter *iter, uint64_t file_size,
-                                     fck_index *out) {
+                                     uint64_t *end, fck_index *out) {
   fck_reader value = iter->value; /* bytes after the handle are allowed */
   fck_index_entry entry = {out->keys.size, iter->key.size, {0, 0}};
   FCK_TRY(read_handle(&value, &entry.block));
   FCK_TRY(fck_handle_check(entry.block, file_size));
+  if (entry.block.offset < *end) return FCK_E_HANDLE;
+  *end = entry.block.offset + entry.block.size + FCK_TRAILER_SIZE;
   FCK_TRY(fck_buf_append(&out->keys, iter->key.data, iter->key.size));
   FCK_TRY(fck_buf_append(&out->entries, (const uint8_t *)&entry, sizeof entry));
   out->count++;
@@ -267,11 +276,12 @@ static fck_status append_index_entry(const fck_block_iter *iter, uint64_t file_s
 fck_status fck_index_load(const fck_block *block, uint64_t file_size, fck_index *out) {
   fck_block_iter iter = {0};
   bool has_entry = true;
+  uint64_t end = 0;
   fck_status status = FCK_OK;
   fck_block_iter_begin(&iter, block);
   while (status == FCK_OK && has_entry) {
     status = fck_block_iter_next(&iter, &has_entry);
-    if (status == FCK_OK && has_entry) status = append_index_entry(&iter, file_size, out);
+    if (status == FCK_OK && has_entry) status = append_index_entry(&iter, file_size, &end, out);
   }
   fck_buf_free(&iter.key);
   return status;
@@ -289,7 +299,8 @@ const fck_index_entry *fck_index_get(const fck_index *index, size_t i) {
 
 fck_key fck_index_key(const fck_index *index, size_t i) {
   const fck_index_entry *entry = fck_index_get(index, i);
-  const fck_key key = {index->keys.data + entry->key_offset, entry->key_size};
+  const fck_key key = {entry->key_size > 0 ? index->keys.data + entry->key_offset : NULL,
+                       entry->key_size};
   return key;
 }
 

@@ -16,7 +16,8 @@ enum { FCK_LENGTH_CHECKSUM_SIZE = 4 };
 
 /* Reads the lengths of a payload and leaves *r at the length checksum. On FCK_OK `count` lengths,
  * the checksum and the bytes of every string are exactly what the payload holds. `lengths` must
- * have room for count. FCK_E_TRUNCATED: the strings need more than there is; FCK_E_TRAILING: less. */
+ * have room for count. FCK_E_TRUNCATED: the strings need more than there is; FCK_E_TRAILING: less.
+ * On error some of `lengths` may be written. */
 FCK_MUST_CHECK fck_status fck_strings_decode_lengths(fck_reader *r, size_t count,
                                                      uint64_t *lengths);
 

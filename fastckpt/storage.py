@@ -23,7 +23,7 @@ from .names import aside_path, split_staged, staged_path
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["File", "OutputFile", "Stage", "is_network", "leftovers"]
+__all__ = ["File", "OutputFile", "Stage", "empty_bytes", "is_network", "leftovers"]
 
 _CHUNK: Final = 256 * 1024  # read or written and checksummed while it is in the CPU's cache
 _READ_FLAGS: Final = (
@@ -89,7 +89,7 @@ class File:
     def checksum(self, offset: int, size: int, what: str) -> int:
         """Return the CRC-32C of a range, in the memory of one chunk."""
         self._check(offset, size, what)
-        buffer = memoryview(bytearray(min(size, _CHUNK)))
+        buffer = empty_bytes(min(size, _CHUNK)).data
         crc = 0
         for start in range(0, size, _CHUNK):
             chunk = buffer[: size - start]
@@ -144,6 +144,21 @@ class File:
             filled += count
 
 
+def empty_bytes(size: int) -> npt.NDArray[np.uint8]:
+    """Return bytes to be filled, at an address that is a multiple of 64.
+
+    NumPy aligns to 16, and there are CPUs on which the kernel then copies a file's bytes at a
+    quarter of its speed.
+    """
+    if size < _ALIGNMENT_PAYS:
+        return np.empty(size, np.uint8)
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.__array_interface__["data"][0] % _ALIGNMENT
+    return memory[start : start + size]
+
+
+_ALIGNMENT: Final = 64
+_ALIGNMENT_PAYS: Final = 64 * 1024
 _HAS_PREAD: Final = hasattr(os, "pread")
 _HAS_TRACKFD: Final = sys.version_info >= (3, 13) and os.name == "posix"
 

@@ -17,7 +17,7 @@ from ._proto import Entry, decode_entry, encode_name, slice_key
 from .dtypes import STRING, DType, by_number
 from .errors import ChecksumError, FormatError, UnsupportedError
 from .slices import Box, Region, byte_runs, find_tiling_fault, overlap, resolve
-from .storage import File
+from .storage import File, empty_bytes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -196,11 +196,10 @@ def _read_plain(source: Source, entry: Entry, what: str) -> npt.NDArray[Any]:
     dtype = dtype_of(source.index_path, what, entry.dtype)
     if not dtype.is_fixed:
         return _read_strings(source, file, entry, dtype, what)
-    array = np.empty(entry.shape, dtype.numpy)
-    raw = array.reshape(-1).view(np.uint8)
+    raw = empty_bytes(entry.size)
     _compare(file, entry, file.read_into(raw.data, entry.offset, what), what)
     _to_native(source, raw, dtype)
-    return array
+    return raw.view(dtype.numpy).reshape(entry.shape)
 
 
 def _compare(file: File, entry: Entry, actual: int, what: str) -> None:
