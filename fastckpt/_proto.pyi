@@ -38,7 +38,7 @@ def encode_entry(
     shard_id: int,
     offset: int,
     size: int,
-    masked_crc32c: int,
+    crc32c: int,
     slices: Iterable[_Box] = (),
 ) -> bytes: ...
 def slice_key(name: bytes, box: _Box) -> bytes: ...

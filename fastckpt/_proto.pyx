@@ -18,7 +18,6 @@ from fastckpt._csrc cimport (
 )
 from fastckpt._status cimport check
 
-from fastckpt.checksum import mask
 from fastckpt.errors import FormatError, UnsupportedError
 
 
@@ -40,6 +39,11 @@ cdef uint32_t unmask_crc(uint32_t masked) noexcept:
     """What checksum.unmask does, for the hot path."""
     cdef uint32_t rotated = masked - <uint32_t>0xa282ead8
     return rotated >> 17 | rotated << 15
+
+
+cdef uint32_t mask_crc(uint32_t crc) noexcept:
+    """What checksum.mask does."""
+    return (crc >> 15 | crc << 17) + <uint32_t>0xa282ead8
 
 
 cdef tuple shape_of(const fck_entry *entry):
@@ -90,8 +94,8 @@ def decode_entry(bytes record not None, path, what):
 
 
 def encode_entry(int32_t dtype, tuple shape not None, int32_t shard_id, int64_t offset,
-                 int64_t size, uint32_t masked_crc32c, slices=()):
-    """Return the record of a tensor; one with slices has offset, size and checksum 0.
+                 int64_t size, uint32_t crc32c, slices=()):
+    """Return the record of a tensor. `crc32c` is not masked; beside slices there is none.
 
     Raises `ValueError` for more than 254 dimensions.
     """
@@ -105,7 +109,7 @@ def encode_entry(int32_t dtype, tuple shape not None, int32_t shard_id, int64_t 
     entry.shard_id = shard_id
     entry.offset = offset
     entry.size = size
-    entry.masked_crc32c = masked_crc32c
+    entry.masked_crc32c = 0 if slices else mask_crc(crc32c)
     entry.rank = <uint32_t>len(shape)
     for i in range(entry.rank):
         entry.dims[i] = shape[i]

@@ -239,6 +239,12 @@ class OutputFile:
         self._flush()
         self._write_all(memoryview(data))
 
+    def pad(self, size: int) -> None:
+        """Append zeros: fewer than are written at once."""
+        self.position += size
+        self._buffer.append(bytes(size))
+        self._buffered += size
+
     def finish(self, *, sync: bool) -> None:
         """Write what is buffered, make it durable if asked to, and close."""
         self._flush()

@@ -242,7 +242,7 @@ def _read_runs(source: Source, entry: Entry, region: Region, what: str) -> npt.N
     file = locate(source, entry, what)
     if not dtype.is_fixed:
         strings = _read_strings(source, file, entry, dtype, what)
-        return strings[(*_to_index(region), ...)]
+        return np.asarray(strings[_to_index(region)], object).reshape(region.counts)
     array = np.empty(region.counts, dtype.numpy)
     if array.size == 0:
         return array

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +24,7 @@ from ._proto import (
     slice_key,
 )
 from ._sstable import Table, TableBuilder
-from .checksum import crc32c, mask
+from .checksum import crc32c
 from .dtypes import STRING, DType, encode_value, payload
 from .names import index_path, list_files, shard_path
 from .parallel import count_threads
@@ -147,9 +146,7 @@ class Writer:
                 else self._new_key(name)
             )
             chunks = file.chunks(entry.offset, entry.size, f"tensor {tensor!r}")
-            self._records[key] = self._append(
-                entry.dtype, entry.shape, chunks, partial(getattr, entry, "crc32c")
-            )
+            self._records[key] = self._append(entry.dtype, entry.shape, chunks, entry.crc32c)
 
     def close(self) -> None:
         """Commit: make the checkpoint durable and visible. Does nothing when closed already."""
@@ -167,6 +164,7 @@ class Writer:
     def abort(self) -> None:
         """Discard everything that was not committed, and close."""
         self._is_closed = True
+        self._shards = []
         if self._stage is not None:
             stage, self._stage = self._stage, None
             stage.discard()
@@ -228,7 +226,8 @@ class Writer:
         return self._stage
 
     def _next_shard(self) -> int:
-        self._open_stage()
+        if not self._shards:
+            self._open_stage()
         if self._num_shards == 1:
             return 0
         return min(range(self._num_shards), key=lambda shard: self._shards[shard].position)
@@ -237,22 +236,21 @@ class Writer:
         """Append a tensor to a shard and return its record."""
         if dtype is STRING:
             head, content, crc = encode_strings(array.reshape(-1).tolist())
-            return self._append(dtype.number, array.shape, (head, content), lambda: crc)
+            return self._append(dtype.number, array.shape, (head, content), crc)
         data = payload(dtype, array)
-        if self._pool is not None and len(data) >= _LARGE:
-            checksum = self._pool.submit(crc32c, data).result
-        else:
-            checksum = partial(crc32c, data)
-        return self._append(dtype.number, array.shape, (data,), checksum)
+        if self._pool is None or len(data) < _LARGE:
+            return self._append(dtype.number, array.shape, (data,), crc32c(data))
+        checksum = self._pool.submit(crc32c, data)
+        return self._append(dtype.number, array.shape, (data,), checksum.result)
 
     def _append(
         self,
         dtype: int,
         shape: tuple[int, ...],
         chunks: Iterable[bytes | memoryview],
-        checksum: Callable[[], int],
+        checksum: int | Callable[[], int],
     ) -> bytes:
-        """Append bytes to a shard; `checksum` is asked for when they are written."""
+        """Append bytes to a shard. A `checksum` that can be called is, once they are written."""
         number = self._next_shard()
         shard = self._shards[number]
         offset = shard.position
@@ -262,8 +260,9 @@ class Writer:
             size = shard.position - offset
             padding = -shard.position % self._alignment
             if padding:
-                shard.write(bytes(padding))
-            return encode_entry(dtype, shape, number, offset, size, mask(checksum()))
+                shard.pad(padding)
+            crc = checksum() if callable(checksum) else checksum
+            return encode_entry(dtype, shape, number, offset, size, crc)
         except BaseException:  # the shard holds a part of the tensor: nothing can follow it
             self.abort()
             raise
@@ -315,26 +314,27 @@ def write(
     (default: one per CPU, up to 8), checksums are computed beside the writing; an array must
     not change meanwhile. `progress` is called with the bytes done and their total.
     """
-    encoded = [(name, *encode_value(name, value)) for name, value in tensors.items()]
-    total = sum(array.nbytes for _, _, array in encoded)
+    writer = Writer(path, num_shards=num_shards, alignment=alignment, sync=sync)
+    encoded: dict[bytes, tuple[DType, npt.NDArray[Any]]] = {}
+    for name, value in tensors.items():
+        key = writer._new_key(name)
+        if key in encoded:  # two spellings of one name: as text, and as escaped bytes
+            raise ValueError(f"tensor {name!r}: there is one of this name already")
+        encoded[key] = encode_value(name, value)
+    sizes = [array.nbytes for _, array in encoded.values()]
+    total = sum(sizes)
     done = 0
-    with (
-        Writer(path, num_shards=num_shards, alignment=alignment, sync=sync) as writer,
-        _checksum_pool(threads, encoded) as writer._pool,
-    ):
-        keys = [writer._new_key(name) for name, _, _ in encoded]
-        for key, (_, dtype, array) in zip(keys, encoded, strict=True):
+    with writer, _checksum_pool(threads, max(sizes, default=0)) as writer._pool:
+        for key, (dtype, array) in encoded.items():
             writer._records[key] = writer._write_array(dtype, array)
-            done += array.nbytes
             if progress is not None:
+                done += array.nbytes
                 progress(done, total)
 
 
-def _checksum_pool(
-    threads: int | None, encoded: Iterable[tuple[str, DType, npt.NDArray[Any]]]
-) -> AbstractContextManager[Executor | None]:
+def _checksum_pool(threads: int | None, largest: int) -> AbstractContextManager[Executor | None]:
     """Return a pool of one thread, or None if it would have nothing to do."""
-    if count_threads(threads) == 1 or all(array.nbytes < _LARGE for _, _, array in encoded):
+    if count_threads(threads) == 1 or largest < _LARGE:
         return nullcontext()
     from concurrent.futures import ThreadPoolExecutor
 
@@ -408,7 +408,7 @@ class _Merged:
                 entry.shard_id,
                 entry.offset,
                 entry.size,
-                mask(entry.crc32c),
+                entry.crc32c,
                 entry.slices,
             )
             for key, entry in self._entries.items()

@@ -1,0 +1,72 @@
+# Every target sets up what it needs, in a virtual environment of the checkout.
+#
+#   make demo       build, and show the main job on a checkpoint that TensorFlow wrote
+#   make test       the tests, with TensorFlow 2.21 as the oracle where there is a wheel of it
+#   make test-tf1   the tests against TensorFlow 1.15, which needs Python 3.7
+#   make check-c    the C core's own tests under sanitizers, without Python
+#   make asan       the Python tests with the extension modules under AddressSanitizer
+#   make fuzz       a longer run of the fuzzer over the C core
+#   make bench      time and memory against TensorFlow and safetensors
+#   make lint       ruff, mypy, stubtest
+#
+# PYTHON chooses the interpreter, VENV where its environment goes:
+#   make test PYTHON=python3.13 VENV=.venv313
+
+PYTHON ?= python3
+VENV ?= .venv
+VENV_TF1 ?= .venv-tf1
+# TensorFlow 1.15 has wheels for Python 3.7 at the latest
+PYTHON37 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.7.*/bin/python) python3.7)
+RUNS ?= 2000000
+
+BIN = $(VENV)/bin
+SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*.pyx fastckpt/*.pxd)
+
+.PHONY: demo test test-tf1 check-c asan fuzz bench lint clean
+
+demo: $(VENV)/.built
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.tools
+	$(BIN)/python -m pytest
+
+test-tf1: $(VENV)/.tools $(VENV_TF1)/.tools
+	FASTCKPT_TF1_PYTHON=$(VENV_TF1)/bin/python $(BIN)/python -m pytest \
+	    tests/test_interop.py tests/test_property.py
+
+check-c:
+	$(MAKE) -C tests/c check
+
+fuzz:
+	$(MAKE) -C tests/c fuzz RUNS=$(RUNS)
+
+bench: $(VENV)/.tools
+	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
+
+lint: $(VENV)/.tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest --allowlist tests/typing/stubtest.allow \
+	    $(patsubst fastckpt/%.pyi,fastckpt.%,$(wildcard fastckpt/*.pyi))
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# An editable install builds the extension modules beside their sources.
+$(VENV)/.built: $(VENV)/bin/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.tools: $(VENV)/.built
+	$(BIN)/python -m pip install --quiet --editable '.[test,bench,lint]'
+	touch $@
+
+$(VENV_TF1)/.tools:
+	$(PYTHON37) -m venv $(VENV_TF1)
+	$(VENV_TF1)/bin/python -m pip install --quiet 'tensorflow==1.15.5' 'protobuf<3.21' 'numpy<1.19'
+	touch $@
+
+clean:
+	rm -rf build dist *.egg-info $(VENV) $(VENV_TF1) tests/c/build
+	rm -f fastckpt/*.so
