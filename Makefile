@@ -15,11 +15,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 VENV_TF1 ?= .venv-tf1
+VENV_ASAN ?= .venv-asan
 # TensorFlow 1.15 has wheels for Python 3.7 at the latest
 PYTHON37 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.7.*/bin/python) python3.7)
 RUNS ?= 2000000
 
 BIN = $(VENV)/bin
+# what needs TensorFlow, measures memory, or looks for the package's sources in the checkout
+NOT_ASAN = $(addprefix tests/test_, interop.py property.py lifetime.py layers.py)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*.pyx fastckpt/*.pxd)
 
 .PHONY: demo test test-tf1 check-c asan fuzz bench lint clean
@@ -36,6 +39,14 @@ test-tf1: $(VENV)/.tools $(VENV_TF1)/.tools
 
 check-c:
 	$(MAKE) -C tests/c check
+
+# The interpreter itself is not instrumented: the runtime is preloaded, and leaks, which every
+# interpreter has at exit, are not looked for. TensorFlow does not run under it.
+asan: $(VENV_ASAN)/.built
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc \
+	    $(VENV_ASAN)/bin/pytest -k "not memory" \
+	    $(filter-out $(NOT_ASAN), $(wildcard tests/test_*.py))
 
 fuzz:
 	$(MAKE) -C tests/c fuzz RUNS=$(RUNS)
@@ -62,11 +73,18 @@ $(VENV)/.tools: $(VENV)/.built
 	$(BIN)/python -m pip install --quiet --editable '.[test,bench,lint]'
 	touch $@
 
+# A copy of the package: the checkout's own extension modules are not instrumented.
+$(VENV_ASAN)/.built: $(SOURCES) $(wildcard fastckpt/*.py)
+	$(PYTHON) -m venv $(VENV_ASAN)
+	$(VENV_ASAN)/bin/python -m pip install --quiet 'pytest>=8' hypothesis
+	FASTCKPT_SANITIZE=1 $(VENV_ASAN)/bin/python -m pip install --quiet --force-reinstall .
+	touch $@
+
 $(VENV_TF1)/.tools:
 	$(PYTHON37) -m venv $(VENV_TF1)
 	$(VENV_TF1)/bin/python -m pip install --quiet 'tensorflow==1.15.5' 'protobuf<3.21' 'numpy<1.19'
 	touch $@
 
 clean:
-	rm -rf build dist *.egg-info $(VENV) $(VENV_TF1) tests/c/build
+	rm -rf build dist *.egg-info $(VENV) $(VENV_TF1) $(VENV_ASAN) tests/c/build
 	rm -f fastckpt/*.so

@@ -10,12 +10,12 @@
 
 #include "support.h"
 
-extern const test_suite kFckSuite, kWireSuite, kSstableSuite, kHostileBlockSuite, kEntrySuite,
-    kStringsSuite, kGoldenSuite;
+extern const test_suite kFckSuite, kWireSuite, kSstableSuite, kBlockSuite, kHostileBlockSuite,
+    kEntrySuite, kHostileEntrySuite, kSliceSuite, kStringsSuite, kGoldenSuite;
 
 static const test_suite *const kSuites[] = {
-    &kFckSuite,   &kWireSuite,    &kSstableSuite, &kHostileBlockSuite,
-    &kEntrySuite, &kStringsSuite, &kGoldenSuite,
+    &kFckSuite,   &kWireSuite,         &kSstableSuite, &kBlockSuite,   &kHostileBlockSuite,
+    &kEntrySuite, &kHostileEntrySuite, &kSliceSuite,   &kStringsSuite, &kGoldenSuite,
 };
 
 enum { kMaxReports = 10 }; /* per case: a check in a loop may fail a thousand times */
@@ -49,8 +49,12 @@ void test_check_hex(const char *expected, const uint8_t *data, size_t size, test
 }
 
 /* What the running case allocated. */
-static void **g_memory;
-static size_t g_memory_count;
+typedef struct memory {
+  struct memory *next;
+  void *data;
+} memory;
+
+static memory *g_memory;
 
 static void *checked(void *memory) {
   if (memory != NULL) return memory;
@@ -59,18 +63,21 @@ static void *checked(void *memory) {
 }
 
 bytes bytes_allocate(size_t size) {
-  g_memory = checked(realloc(g_memory, (g_memory_count + 1) * sizeof *g_memory));
-  uint8_t *const memory = checked(malloc(size > 0 ? size : 1));
-  g_memory[g_memory_count++] = memory;
-  const bytes b = {size > 0 ? memory : memory + 1, size}; /* of none, the first is one too many */
+  memory *const node = checked(malloc(sizeof *node));
+  uint8_t *const data = checked(malloc(size > 0 ? size : 1));
+  *node = (memory){g_memory, data};
+  g_memory = node;
+  const bytes b = {size > 0 ? data : data + 1, size}; /* of none, the first is one too many */
   return b;
 }
 
 static void free_memory(void) {
-  for (size_t i = 0; i < g_memory_count; i++) free(g_memory[i]);
-  free(g_memory);
-  g_memory = NULL;
-  g_memory_count = 0;
+  while (g_memory != NULL) {
+    memory *const node = g_memory;
+    g_memory = node->next;
+    free(node->data);
+    free(node);
+  }
 }
 
 bytes bytes_copy(const void *data, size_t size) {
