@@ -91,14 +91,16 @@ def load(
 
 def _find_prefix(path: str) -> str:
     """Return the prefix that a path means when it is not one itself."""
+    tried = [path]
     for prefix in _candidates(path):
         if os.path.isfile(index_path(prefix)):
             return prefix
+        tried.append(prefix)
     if _is_table(path):
         raise UnsupportedError(
             path, "checkpoint", "expected format V2 (a prefix with an .index file), got a V1 file"
         )
-    raise _not_found(path)
+    raise _not_found(path, tried)
 
 
 def _candidates(path: str) -> Iterator[str]:
@@ -138,21 +140,21 @@ def _is_table(path: str) -> bool:
         return False
 
 
-def _not_found(path: str) -> OSError:
+def _not_found(path: str, tried: list[str]) -> OSError:
     """Return the error that says what was looked for, and what there is."""
-    prefix = strip_suffix(path) or path
-    looked_for = f"no checkpoint at {path!r}: looked for {index_path(prefix)!r}"
+    paths = " and ".join(repr(index_path(prefix)) for prefix in dict.fromkeys(tried))
+    message = f"no checkpoint: looked for {paths}"
     if os.path.isdir(path):
-        looked_for += f", a state file {_STATE_FILE!r} and a SavedModel in that folder"
-    shards, staged = list_files(prefix)
+        message += f", and in that folder for a state file {_STATE_FILE!r} and a SavedModel"
+    shards, staged = list_files(tried[-1])
     if shards or staged:
-        looked_for += (
+        message += (
             f"; {os.path.basename((shards or staged)[0])!r} is there without an index: "
             "a save was interrupted, or the index was not copied"
         )
     else:
-        looked_for += _near_misses(path)
-    return FileNotFoundError(errno.ENOENT, looked_for, path)
+        message += _near_misses(path)
+    return FileNotFoundError(errno.ENOENT, message, path)
 
 
 def _near_misses(path: str) -> str:

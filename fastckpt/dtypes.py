@@ -113,6 +113,7 @@ _BY_NUMPY_NAME: Final = {
 }
 _BY_NUMPY: dict[np.dtype[Any], DType] = {}  # what _BY_NUMPY_NAME gave, by dtype: the fast way
 
+_BIG_ENDIAN: Final = ">" if sys.byteorder == "little" else ">="
 _STRING_KINDS: Final = "SUT"  # bytes, str, and NumPy 2's StringDType
 _SMALL: Final = 4096  # bytes; up to here a copy is faster than making a view
 
@@ -125,8 +126,9 @@ def by_number(number: int) -> DType | None:
 def encode_value(name: str, value: object) -> tuple[DType, npt.NDArray[Any]]:
     """Return what to write for a value: its type, and a native little-endian array of it.
 
-    Strings come back as an object array of `bytes`, `str` encoded as UTF-8. The array is the
-    value itself where that is possible, so it may be strided, unaligned or read-only.
+    Strings come back as an object array of `bytes`, `str` encoded as UTF-8; NumPy's fixed-width
+    strings have lost the NULs that they ended with, lists and object arrays keep them. Any other
+    array is the value itself where that is possible, so it may be strided or read-only.
 
     Raises `TypeError` for what has no DataType; `name` is for the message.
     """
@@ -134,7 +136,7 @@ def encode_value(name: str, value: object) -> tuple[DType, npt.NDArray[Any]]:
     dtype = _BY_NUMPY.get(array.dtype) or _find_dtype(name, array)
     if dtype is STRING:
         return dtype, _encode_strings(name, array)
-    if array.dtype.byteorder == ">":
+    if array.dtype.byteorder in _BIG_ENDIAN:
         array = array.astype(array.dtype.newbyteorder("<"))
     return dtype, array
 

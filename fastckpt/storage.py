@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -307,6 +307,8 @@ class Stage:
         self._finals: list[str] = []
         self._folder = os.path.dirname(commit_path) or os.curdir
         self._made_folder = _make_folder(self._folder)
+        if self._made_folder:
+            self._sync_path(os.path.dirname(self._made_folder) or os.curdir)
         self.commit_file = self._create(commit_path)
         self.commit_file.lock()
 
@@ -335,7 +337,8 @@ class Stage:
         for path in [*self._finals, self._commit_path]:
             if os.path.isdir(path):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        self._rename_all()
+        with _exclusive(self._folder):  # two commits must not interleave
+            self._rename_all()
         self._sync_path(self._folder)
         for path in set(obsolete) - {*self._finals, self._commit_path}:
             with suppress(OSError):  # complete without it; another process may have been faster
@@ -394,6 +397,23 @@ class Stage:
         trace: TracebackType | None,
     ) -> None:
         self.discard()
+
+
+@contextmanager
+def _exclusive(folder: str) -> Iterator[None]:
+    """Keep other processes' commits out of a folder, where folders can be locked."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _make_folder(path: str) -> str:

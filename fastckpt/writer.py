@@ -72,7 +72,7 @@ class Writer:
             raise ValueError(f"num_shards: expected 1 or more, got {num_shards}")
         if alignment < 1:
             raise ValueError(f"alignment: expected 1 or more, got {alignment}")
-        self.path = os.fspath(path)
+        self.path = os.fsdecode(path)
         self._num_shards = num_shards
         self._alignment = alignment
         self._sync = sync
@@ -353,8 +353,8 @@ def merge(prefixes: Sequence[str | os.PathLike[str]], path: str | os.PathLike[st
     """
     merged = _Merged()
     for prefix in prefixes:
-        merged.add(os.fspath(prefix))
-    target = os.fspath(path)
+        merged.add(os.fsdecode(prefix))
+    target = os.fsdecode(path)
     with Stage(index_path(target), sync=True) as stage:
         for number, source in enumerate(merged.shards):
             stage.link(source, shard_path(target, number, len(merged.shards)))
