@@ -69,9 +69,9 @@ $(VENV)/.built: $(VENV)/bin/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/.tools: $(VENV)/.built
+$(VENV)/.tools: $(VENV)/bin/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --editable '.[test,bench,lint]'
-	touch $@
+	touch $(VENV)/.built $@
 
 # A copy of the package: the checkout's own extension modules are not instrumented.
 $(VENV_ASAN)/.built: $(SOURCES) $(wildcard fastckpt/*.py)

@@ -29,7 +29,7 @@ HEADERS = [
 ]
 MODULES = ["_payload", "_proto", "_reader", "_sstable"]
 
-compile_args = [] if sys.platform == "win32" else ["-std=c11", "-O3"]
+compile_args = [] if sys.platform == "win32" else ["-std=c11", "-O3", "-g0"]
 link_args = []
 if os.environ.get("FASTCKPT_DEBUG"):
     compile_args += ["-O0", "-g", "-UNDEBUG"]
@@ -57,6 +57,7 @@ DIRECTIVES = {
     "autotestdict": False,  # doctests are found without Cython's help
 }
 
-setup(
-    ext_modules=cythonize(extensions, build_dir="build/cython", compiler_directives=DIRECTIVES)
-)
+# The C that Cython makes depends on NumPy's declarations, so each version has its own.
+BUILD_DIR = f"build/cython-{sys.implementation.cache_tag}-numpy-{numpy.__version__}"
+
+setup(ext_modules=cythonize(extensions, build_dir=BUILD_DIR, compiler_directives=DIRECTIVES))

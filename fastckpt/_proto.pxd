@@ -16,4 +16,5 @@ cdef uint32_t unmask_crc(uint32_t masked) noexcept
 cdef tuple shape_of(const fck_entry *entry)
 cdef Entry entry_of(const fck_entry *entry, path, what)
 cdef bytes key_of(str name)
+cdef str exact_name(name)
 cdef str name_of(const unsigned char *key, size_t size)

@@ -193,10 +193,20 @@ cdef str name_of(const unsigned char *key, size_t size):
     return PyUnicode_DecodeUTF8(<const char *>key, <Py_ssize_t>size, "surrogateescape")
 
 
-def encode_name(str name not None):
-    """Return a tensor's key. Raises `ValueError` for a name that no bytes decode to."""
+cdef str exact_name(name):
+    """A name as `str` itself, also from a subclass such as numpy.str_."""
+    if type(name) is str:
+        return name
+    if isinstance(name, str):
+        return str.__str__(name)
+    raise TypeError(f"expected a tensor's name of type str, got {type(name).__name__}")
+
+
+def encode_name(name):
+    """Return a tensor's key. Raises `ValueError` for a name that no bytes decode to, `TypeError`
+    for one that is not a `str`."""
     try:
-        return key_of(name)
+        return key_of(exact_name(name))
     except UnicodeEncodeError as error:
         raise ValueError(f"tensor {name!r}: {error}") from None
 

@@ -15,7 +15,7 @@ from fastckpt._csrc cimport (
     FCK_MAX_RANK, FCK_OK, fck_buf, fck_entry, fck_entry_decode, fck_entry_measure, fck_reader,
     fck_status,
 )
-from fastckpt._proto cimport Entry, entry_of, key_of, name_of, shape_of, unmask_crc
+from fastckpt._proto cimport Entry, entry_of, exact_name, key_of, name_of, shape_of, unmask_crc
 from fastckpt._sstable cimport Cursor, Table
 from fastckpt._status cimport check
 
@@ -29,8 +29,8 @@ from fastckpt.names import index_path, shard_path
 from fastckpt.slices import parse_index, to_slices
 from fastckpt.storage import File
 from fastckpt.tensors import (
-    MAX_RANK, check_rank, locate, read_region, read_tensor, slice_parts, stored_size,
-    verify_tensor,
+    MAX_RANK, check_rank, locate, read_parts, read_region, read_tensor, slice_parts,
+    stored_size, verify_tensor,
 )
 
 cnp.import_array()
@@ -195,7 +195,7 @@ cdef class Checkpoint:
 
     # ---- What a format provides ----
 
-    def get_tensor(self, str name not None, *, copy=None):
+    def get_tensor(self, name, *, copy=None):
         """Return a tensor.
 
         `copy=None` gives a view where one can exist: of fixed-size elements, in a little-endian
@@ -209,11 +209,11 @@ cdef class Checkpoint:
         """
         raise NotImplementedError
 
-    def get_slice(self, str name not None):
+    def get_slice(self, name):
         """Return a lazy handle on a tensor, to be indexed. Raises `TensorNotFoundError`."""
         raise NotImplementedError
 
-    def info(self, str name not None):
+    def info(self, name):
         """Return the `TensorInfo` of a tensor. Raises `TensorNotFoundError`."""
         raise NotImplementedError
 
@@ -230,14 +230,18 @@ cdef class Checkpoint:
         """Drop the checkpoint's own references. Arrays that were handed out stay valid."""
         raise NotImplementedError
 
-    def _parts(self, str name not None):
+    def _parts(self, name):
         """Return (stored box or None, `Entry`, `File`) of each range of a tensor's raw bytes;
         None if the bytes are not what a new V2 checkpoint would hold."""
         return None
 
+    def _read_parts(self, name):
+        """Yield (stored box or None, array) of each part of a tensor, as it is partitioned."""
+        yield None, self.get_tensor(name, copy=True)
+
     # ---- What follows from it ----
 
-    def __getitem__(self, str name not None):
+    def __getitem__(self, name):
         return self.get_tensor(name)
 
     def __contains__(self, name):
@@ -331,12 +335,12 @@ cdef class Bundle(Checkpoint):
 
     # ---- Names ----
 
-    def __getitem__(self, str name not None):
-        return self._get(name, None)
+    def __getitem__(self, name):
+        return self._get(exact_name(name), None)
 
     def __contains__(self, name):
         cdef fck_entry entry
-        return isinstance(name, str) and self._look_up(name, &entry)
+        return isinstance(name, str) and self._look_up(exact_name(name), &entry)
 
     def __iter__(self):
         return iter(self._names())
@@ -363,8 +367,9 @@ cdef class Bundle(Checkpoint):
 
     # ---- What there is ----
 
-    def info(self, str name not None):
+    def info(self, name):
         cdef fck_entry entry
+        name = exact_name(name)
         self._find(name, &entry)
         return self._info_of(name, &entry)
 
@@ -383,11 +388,12 @@ cdef class Bundle(Checkpoint):
 
     # ---- Tensors ----
 
-    def get_tensor(self, str name not None, *, copy=None):
-        return self._get(name, copy)
+    def get_tensor(self, name, *, copy=None):
+        return self._get(exact_name(name), copy)
 
-    def get_slice(self, str name not None):
+    def get_slice(self, name):
         cdef fck_entry entry
+        name = exact_name(name)
         self._find(name, &entry)
         cdef _Row row = _row_of(entry.dtype, self.path, name)
         cdef TensorSlice handle = TensorSlice.__new__(TensorSlice)
@@ -409,13 +415,15 @@ cdef class Bundle(Checkpoint):
         """The path of the index file."""
         return index_path(self.path)
 
-    def _entry(self, str name not None):
+    def _entry(self, name):
         """Return the `Entry` of a tensor; its slices are as stored."""
         cdef fck_entry entry
+        name = exact_name(name)
         self._find(name, &entry)
         return self._to_entry(name, &entry)
 
-    def _parts(self, str name not None):
+    def _parts(self, name):
+        name = exact_name(name)
         entry = self._entry(name)
         if self._is_big_endian:
             return None
@@ -424,7 +432,10 @@ cdef class Bundle(Checkpoint):
         return [(part.stored, part.entry, locate(self, part.entry, part.what))
                 for part in slice_parts(self, name, entry)]
 
-    def _verify_data(self, str name not None):
+    def _read_parts(self, name):
+        return read_parts(self, exact_name(name), self._entry(name))
+
+    def _verify_data(self, name):
         """Verify a tensor's bytes."""
         verify_tensor(self, name, self._entry(name))
 

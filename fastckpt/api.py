@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._reader import Bundle, Checkpoint
@@ -50,11 +51,9 @@ def read(
     `UnsupportedError` for a version 1 checkpoint.
     """
     name = os.fsdecode(path)
-    try:
+    with suppress(FileNotFoundError, NotADirectoryError):
         return Bundle(name, verify=verify, backend=backend, mode=mode)
-    except (FileNotFoundError, NotADirectoryError):
-        prefix = _find_prefix(name)
-    return Bundle(prefix, verify=verify, backend=backend, mode=mode)
+    return Bundle(_find_prefix(name), verify=verify, backend=backend, mode=mode)
 
 
 def load(
@@ -70,6 +69,8 @@ def load(
     the bytes done and their total. Raises what `read` and `Checkpoint.get_tensor` raise; a
     variant among all tensors is an `UnsupportedError`, so that none is dropped in silence.
     """
+    if isinstance(names, str):
+        raise TypeError("expected an iterable of names, got a single str")
     with read(path, backend="pread") as checkpoint:
         infos = checkpoint.infos() if names is None else [checkpoint.info(n) for n in names]
         sizes = {info.name: info.nbytes for info in infos}

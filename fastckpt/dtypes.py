@@ -124,13 +124,14 @@ def by_number(number: int) -> DType | None:
 
 
 def encode_value(name: str, value: object) -> tuple[DType, npt.NDArray[Any]]:
-    """Return what to write for a value: its type, and a native little-endian array of it.
+    """Return what to write for a value: its type, and a little-endian array of it.
 
     Strings come back as an object array of `bytes`, `str` encoded as UTF-8; NumPy's fixed-width
     strings have lost the NULs that they ended with, lists and object arrays keep them. Any other
     array is the value itself where that is possible, so it may be strided or read-only.
 
-    Raises `TypeError` for what has no DataType; `name` is for the message.
+    Raises `TypeError` for what has no DataType and `ValueError` for what is no array or no
+    text; `name` is for the message.
     """
     array = value if type(value) is np.ndarray else _to_array(name, value)
     dtype = _BY_NUMPY.get(array.dtype) or _find_dtype(name, array)
@@ -175,10 +176,13 @@ def _encode_strings(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _encode_each(name: str, values: Iterable[object]) -> Iterable[bytes]:
     for value in values:
-        if isinstance(value, str):
-            yield value.encode()
-        elif isinstance(value, bytes):
-            yield value
+        if isinstance(value, bytes):
+            yield value if type(value) is bytes else bytes(value)
+        elif isinstance(value, str):
+            try:
+                yield value.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(f"tensor {name!r}: {error}") from error
         else:
             raise TypeError(
                 f"tensor {name!r}: an object array holds bytes or str, not {type(value).__name__}"

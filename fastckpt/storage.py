@@ -302,15 +302,20 @@ class Stage:
     def __init__(self, commit_path: str, *, sync: bool) -> None:
         self._commit_path = commit_path
         self._sync = sync
+        self._owner = os.getpid()
         self._token = os.urandom(8).hex()
         self._open: list[OutputFile] = []
         self._finals: list[str] = []
         self._folder = os.path.dirname(commit_path) or os.curdir
         self._made_folder = _make_folder(self._folder)
-        if self._made_folder:
-            self._sync_path(os.path.dirname(self._made_folder) or os.curdir)
-        self.commit_file = self._create(commit_path)
-        self.commit_file.lock()
+        try:
+            if self._made_folder:
+                self._sync_path(os.path.dirname(self._made_folder) or os.curdir)
+            self.commit_file = self._create(commit_path)
+            self.commit_file.lock()
+        except BaseException:
+            self.discard()
+            raise
 
     def create(self, path: str) -> OutputFile:
         """Return a staged file that `commit` will rename to `path`."""
@@ -323,7 +328,7 @@ class Stage:
         staged = staged_path(path, self._token)
         self._finals.append(path)
         try:
-            os.link(source, staged)
+            os.link(os.path.realpath(source), staged)  # not a copy of a symbolic link
         except OSError:
             import shutil
 
@@ -332,6 +337,8 @@ class Stage:
 
     def commit(self, obsolete: Iterable[str] = ()) -> None:
         """Make everything visible, then remove what is `obsolete`: paths of an older commit."""
+        if os.getpid() != self._owner:
+            raise ValueError(f"{self._commit_path}: the process that began to write must commit")
         for file in self._open:
             file.finish(sync=self._sync)
         for path in [*self._finals, self._commit_path]:
@@ -345,9 +352,12 @@ class Stage:
                 os.unlink(path)
 
     def discard(self) -> None:
-        """Remove everything that was staged."""
+        """Remove everything that was staged. In a forked child, which has a copy of this object
+        but does not own the files, only close them."""
         for file in self._open:
             file.close()
+        if os.getpid() != self._owner:
+            return
         for path in [*self._finals, self._commit_path]:
             with suppress(FileNotFoundError):
                 os.unlink(staged_path(path, self._token))

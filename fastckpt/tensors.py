@@ -29,6 +29,7 @@ __all__ = [
     "check_rank",
     "dtype_of",
     "locate",
+    "read_parts",
     "read_region",
     "read_tensor",
     "slice_parts",
@@ -165,6 +166,17 @@ def read_tensor(source: Source, name: str, entry: Entry) -> npt.NDArray[Any]:
     for part, _, places in pieces:
         array[places] = _read_plain(source, part.entry, part.what)
     return array
+
+
+def read_parts(
+    source: Source, name: str, entry: Entry
+) -> Iterator[tuple[Box | None, npt.NDArray[Any]]]:
+    """Yield (stored box, array) of each slice; of a tensor without slices (None, all of it)."""
+    if not entry.slices:
+        yield None, read_tensor(source, name, entry)
+    for part in slice_parts(source, name, entry):
+        check_rank(source, part.entry.shape, part.what)
+        yield part.stored, _read_plain(source, part.entry, part.what)
 
 
 def read_region(source: Source, name: str, entry: Entry, region: Region) -> npt.NDArray[Any]:

@@ -6,6 +6,7 @@ tensors in the same order. docs/format.md says what that takes.
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -25,7 +26,7 @@ from ._proto import (
 )
 from ._sstable import Table, TableBuilder
 from .checksum import crc32c
-from .dtypes import STRING, DType, encode_value, payload
+from .dtypes import STRING, DType, by_number, encode_value, payload
 from .names import index_path, list_files, shard_path
 from .parallel import count_threads
 from .slices import WHOLE, Box, find_tiling_fault, resolve
@@ -106,11 +107,11 @@ class Writer:
         TensorFlow's `shape_and_slices`; partitioned variables spell every dimension with 0.
         """
         dtype, array = encode_value(name, value)
-        shape = tuple(int(dim) for dim in full_shape)
+        shape = tuple(map(operator.index, full_shape))
         if len(start) != array.ndim:
             raise ValueError(f"tensor {name!r}: {len(start)} starts for {array.ndim} dimensions")
         box = tuple(
-            (0, WHOLE) if at is None else (int(at), dim)
+            (0, WHOLE) if at is None else (operator.index(at), dim)
             for at, dim in zip(start, array.shape, strict=True)
         )
         resolved = resolve(box, shape)
@@ -122,6 +123,8 @@ class Writer:
         if array.shape == shape:
             self.add(name, array)
             return
+        if 0 in array.shape:
+            raise ValueError(f"tensor {name!r}: a slice of shape {array.shape} holds nothing")
         key = self._new_slice_key(name, dtype.number, shape, box)
         self._records[key] = self._write_array(dtype, array)
 
@@ -129,22 +132,22 @@ class Writer:
         """Carry a tensor over from an open checkpoint, under another name if one is given.
 
         Bytes and checksum are taken as they are and nothing is decoded, so that this also works
-        for variants; a partitioned tensor stays partitioned. The bytes are verified on the way.
-        Only what is stored in another byte order, or in a V1 file, is read and written anew.
+        for variants. The bytes are verified on the way. Only what is stored in another byte
+        order is read and written anew; its dtype and its slices stay, too.
         """
         name = tensor if name is None else name
+        whole = checkpoint._entry(tensor)
         parts = checkpoint._parts(tensor)
         if parts is None:
-            self.add(name, checkpoint.get_tensor(tensor))
+            dtype = by_number(whole.dtype)
+            assert dtype is not None  # or its parts could not be read
+            for box, array in checkpoint._read_parts(tensor):
+                key = self._key_of_part(name, whole, box)
+                self._records[key] = self._write_array(dtype, array)
             return
-        whole = checkpoint._entry(tensor)
         checkpoint._verify_data(tensor)
         for box, entry, file in parts:
-            key = (
-                self._new_slice_key(name, whole.dtype, whole.shape, box)
-                if whole.slices
-                else self._new_key(name)
-            )
+            key = self._key_of_part(name, whole, box)
             chunks = file.chunks(entry.offset, entry.size, f"tensor {tensor!r}")
             self._records[key] = self._append(entry.dtype, entry.shape, chunks, entry.crc32c)
 
@@ -187,9 +190,12 @@ class Writer:
         if not getattr(self, "_is_closed", True):
             self.abort()
 
+    def _key_of_part(self, name: str, whole: Entry, box: Box | None) -> bytes:
+        if box is None:
+            return self._new_key(name)
+        return self._new_slice_key(name, whole.dtype, whole.shape, box)
+
     def _new_key(self, name: str) -> bytes:
-        if not isinstance(name, str):
-            raise TypeError(f"tensor {name!r}: expected a name of type str")
         key = encode_name(name)
         if not key:
             raise ValueError("a tensor's name must not be empty")
@@ -314,6 +320,8 @@ def write(
     (default: one per CPU, up to 8), checksums are computed beside the writing; an array must
     not change meanwhile. `progress` is called with the bytes done and their total.
     """
+    if not hasattr(tensors, "items"):
+        raise TypeError(f"expected a mapping of names to values, got {type(tensors).__name__}")
     writer = Writer(path, num_shards=num_shards, alignment=alignment, sync=sync)
     encoded: dict[bytes, tuple[DType, npt.NDArray[Any]]] = {}
     for name, value in tensors.items():
@@ -351,6 +359,8 @@ def merge(prefixes: Sequence[str | os.PathLike[str]], path: str | os.PathLike[st
     Raises `ValueError` for a tensor that two sources have, and for sources of different byte
     order or version; `FileNotFoundError` for a source that is not there.
     """
+    if isinstance(prefixes, (str, bytes, os.PathLike)):
+        raise TypeError("expected a sequence of prefixes, got a single one")
     merged = _Merged()
     for prefix in prefixes:
         merged.add(os.fsdecode(prefix))
