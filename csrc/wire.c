@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire.h"
 
-fck_status fck_read_varint64(fck_reader *r, uint64_t *out) {
-  if (r->p < r->end && *r->p < 0x80) { /* one byte: tags, and most of what they tag */
-    *out = *r->p++;
-    return FCK_OK;
-  }
+fck_status fck_read_varint64_slow(fck_reader *r, uint64_t *out) {
   uint64_t value = 0;
   const uint8_t *p = r->p;
   for (unsigned shift = 0; shift < 64; shift += 7) {
@@ -22,11 +18,7 @@ fck_status fck_read_varint64(fck_reader *r, uint64_t *out) {
   return FCK_E_VARINT;
 }
 
-fck_status fck_read_varint32(fck_reader *r, uint32_t *out) {
-  if (r->p < r->end && *r->p < 0x80) { /* one byte: nearly every length in a block */
-    *out = *r->p++;
-    return FCK_OK;
-  }
+fck_status fck_read_varint32_slow(fck_reader *r, uint32_t *out) {
   fck_reader ahead = *r;
   uint64_t value;
   FCK_TRY(fck_read_varint64(&ahead, &value));
@@ -53,20 +45,22 @@ fck_status fck_read_fixed64(fck_reader *r, uint64_t *out) {
   return FCK_OK;
 }
 
-static fck_status read_payload(fck_reader *r, fck_field *field) {
+/* Reads what a tag of this type announces. */
+static inline fck_status read_payload(fck_reader *r, fck_wire_type type, uint64_t *value,
+                                      fck_reader *bytes) {
   uint32_t fixed32;
   uint64_t size;
-  switch (field->type) {
+  switch (type) {
     case FCK_WIRE_VARINT:
-      return fck_read_varint64(r, &field->value);
+      return fck_read_varint64(r, value);
     case FCK_WIRE_FIXED64:
-      return fck_read_fixed64(r, &field->value);
+      return fck_read_fixed64(r, value);
     case FCK_WIRE_BYTES:
       FCK_TRY(fck_read_varint64(r, &size));
-      return fck_read_bytes(r, size, &field->bytes);
+      return fck_read_bytes(r, size, bytes);
     case FCK_WIRE_FIXED32:
       FCK_TRY(fck_read_fixed32(r, &fixed32));
-      field->value = fixed32;
+      *value = fixed32;
       return FCK_OK;
   }
   return FCK_E_WIRE; /* 3 and 4 are groups, which no checkpoint has; 6 and 7 do not exist */
@@ -74,15 +68,17 @@ static fck_status read_payload(fck_reader *r, fck_field *field) {
 
 fck_status fck_read_field(fck_reader *r, fck_field *out) {
   fck_reader ahead = *r;
-  fck_field field = {0, FCK_WIRE_VARINT, 0, {NULL, NULL}};
+  fck_reader bytes = {NULL, NULL};
+  uint64_t value = 0;
   uint32_t tag;
   FCK_TRY(fck_read_varint32(&ahead, &tag));
-  field.number = tag >> 3;
-  field.type = (fck_wire_type)(tag & 7);
-  if (field.number == 0) return FCK_E_WIRE;
-  FCK_TRY(read_payload(&ahead, &field));
+  if (tag >> 3 == 0) return FCK_E_WIRE;
+  FCK_TRY(read_payload(&ahead, (fck_wire_type)(tag & 7), &value, &bytes));
   *r = ahead;
-  *out = field;
+  out->number = tag >> 3;
+  out->type = (fck_wire_type)(tag & 7);
+  out->value = value;
+  out->bytes = bytes;
   return FCK_OK;
 }
 

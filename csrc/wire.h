@@ -32,10 +32,23 @@ typedef struct fck_field {
 } fck_field;
 
 /* Each reads one number. On error *r is unchanged and *out is not written. */
-FCK_MUST_CHECK fck_status fck_read_varint64(fck_reader *r, uint64_t *out);
-FCK_MUST_CHECK fck_status fck_read_varint32(fck_reader *r, uint32_t *out);
 FCK_MUST_CHECK fck_status fck_read_fixed32(fck_reader *r, uint32_t *out);
 FCK_MUST_CHECK fck_status fck_read_fixed64(fck_reader *r, uint64_t *out);
+FCK_MUST_CHECK fck_status fck_read_varint64_slow(fck_reader *r, uint64_t *out);
+FCK_MUST_CHECK fck_status fck_read_varint32_slow(fck_reader *r, uint32_t *out);
+
+/* Nearly every tag, length and number takes one byte: that case is inlined, any other is slow. */
+FCK_MUST_CHECK static inline fck_status fck_read_varint64(fck_reader *r, uint64_t *out) {
+  if (r->p == r->end || *r->p >= 0x80) return fck_read_varint64_slow(r, out);
+  *out = *r->p++;
+  return FCK_OK;
+}
+
+FCK_MUST_CHECK static inline fck_status fck_read_varint32(fck_reader *r, uint32_t *out) {
+  if (r->p == r->end || *r->p >= 0x80) return fck_read_varint32_slow(r, out);
+  *out = *r->p++;
+  return FCK_OK;
+}
 
 /* Reads one field of any kind, so that an unknown one is skipped by reading it.
  * REQUIRES: bytes are left. */

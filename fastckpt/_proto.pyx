@@ -5,7 +5,7 @@ length of -1 being the whole dimension.
 """
 
 from cpython.long cimport PyLong_FromLongLong
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, PyObject
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
@@ -19,6 +19,10 @@ from fastckpt._csrc cimport (
 from fastckpt._status cimport check
 
 from fastckpt.errors import FormatError, UnsupportedError
+
+
+cdef extern from "Python.h":
+    void PyObject_GC_UnTrack(PyObject *o)
 
 
 cdef class Entry:
@@ -53,6 +57,8 @@ cdef tuple shape_of(const fck_entry *entry):
         dim = PyLong_FromLongLong(entry.dims[i])
         Py_INCREF(dim)  # stolen by the tuple
         PyTuple_SET_ITEM(shape, i, dim)
+    # Integers make no cycles. The collector would find that out for each of a hundred thousand.
+    PyObject_GC_UnTrack(<PyObject *>shape)
     return shape
 
 

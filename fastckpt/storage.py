@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -246,11 +246,11 @@ class OutputFile:
         self._buffered += size
 
     def finish(self, *, sync: bool) -> None:
-        """Write what is buffered, make it durable if asked to, and close."""
+        """Write what is buffered, and make it durable if asked to. The file stays open, so that
+        a lock on it stays, too."""
         self._flush()
         if sync:
             os.fsync(self._fd)
-        self.close()
 
     def close(self) -> None:
         """Give the descriptor back; what is still buffered is lost."""
@@ -311,8 +311,9 @@ class Stage:
         try:
             if self._made_folder:
                 self._sync_path(os.path.dirname(self._made_folder) or os.curdir)
-            self.commit_file = self._create(commit_path)
-            self.commit_file.lock()
+            with _exclusive(self._folder):  # until it is locked it looks like a dead writer's
+                self.commit_file = self._create(commit_path)
+                self.commit_file.lock()
         except BaseException:
             self.discard()
             raise
@@ -335,27 +336,35 @@ class Stage:
             shutil.copyfile(source, staged)
             self._sync_path(staged)
 
-    def commit(self, obsolete: Iterable[str] = ()) -> None:
-        """Make everything visible, then remove what is `obsolete`: paths of an older commit."""
+    def commit(self, find_obsolete: Callable[[], Iterable[str]]) -> None:
+        """Make everything visible, and remove what it makes obsolete: paths of older commits,
+        looked for when no other process can commit in that folder."""
         if os.getpid() != self._owner:
             raise ValueError(f"{self._commit_path}: the process that began to write must commit")
         for file in self._open:
             file.finish(sync=self._sync)
-        for path in [*self._finals, self._commit_path]:
+        if os.name != "posix":  # where open files cannot be renamed, nor locked as here
+            self._close_all()
+        targets = [*self._finals, self._commit_path]
+        for path in targets:
             if os.path.isdir(path):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        with _exclusive(self._folder):  # two commits must not interleave
+        with _exclusive(self._folder):
             self._rename_all()
-        self._sync_path(self._folder)
-        for path in set(obsolete) - {*self._finals, self._commit_path}:
-            with suppress(OSError):  # complete without it; another process may have been faster
-                os.unlink(path)
+            self._sync_path(self._folder)
+            for path in set(find_obsolete()) - set(targets):
+                with suppress(OSError):  # the commit is complete without it
+                    os.unlink(path)
+        self._close_all()
+
+    def _close_all(self) -> None:
+        for file in self._open:
+            file.close()
 
     def discard(self) -> None:
         """Remove everything that was staged. In a forked child, which has a copy of this object
         but does not own the files, only close them."""
-        for file in self._open:
-            file.close()
+        self._close_all()
         if os.getpid() != self._owner:
             return
         for path in [*self._finals, self._commit_path]:

@@ -10,6 +10,7 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -159,8 +160,7 @@ class Writer:
             index = self._build_index()
             stage = self._open_stage()
             stage.commit_file.write(index)
-            shards, staged = list_files(self.path)
-            stage.commit([*shards, *leftovers(staged)])
+            stage.commit(partial(_find_obsolete, self.path))
         finally:
             self.abort()
 
@@ -295,6 +295,12 @@ class _Partitioned:
         self.boxes = boxes
 
 
+def _find_obsolete(prefix: str) -> list[str]:
+    """Return the data files of a prefix, and what dead writers left there."""
+    shards, staged = list_files(prefix)
+    return [*shards, *leftovers(staged)]
+
+
 def _build_table(records: Mapping[bytes, bytes], header: bytes) -> bytes:
     builder = TableBuilder()
     builder.add(b"", header)
@@ -371,8 +377,7 @@ def merge(prefixes: Sequence[str | os.PathLike[str]], path: str | os.PathLike[st
         if not merged.shards:
             stage.create(shard_path(target, 0, 1))
         stage.commit_file.write(merged.build_index())
-        shards, staged = list_files(target)
-        stage.commit([*shards, *leftovers(staged)])
+        stage.commit(partial(_find_obsolete, target))
 
 
 class _Merged:
