@@ -236,12 +236,12 @@ fck_status fck_block_find(const fck_block *block, const uint8_t *key, size_t key
   entry_parts parts;
   FCK_TRY(read_restart(block, restart, &r, &parts));
   /* Invariant: the key before this entry is smaller than the target and has exactly its first
-   * `matched` bytes. So an entry that shares more differs where its predecessor did and is
-   * still smaller, and one that shares less grew where they were equal and is larger. */
+   * `matched` bytes. So an entry that shares more than those differs where its predecessor did,
+   * and is still smaller. Any other has the target's first `shared` bytes. */
   size_t matched = 0;
   for (;;) {
-    if (parts.shared < matched) break;
-    if (parts.shared == matched) {
+    if (parts.shared <= matched) {
+      matched = parts.shared;
       const int order = compare_tail(&parts.key_tail, &target, &matched);
       if (order > 0) break;
       if (order == 0) {
