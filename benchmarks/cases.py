@@ -52,7 +52,7 @@ CASES = (
     Case(
         "list_names",
         "open, list {small:,} names",
-        repeat=3,
+        repeat=1,
         floors={"tensorflow": 15, "safetensors": 8},
     ),
     Case(
@@ -70,7 +70,7 @@ CASES = (
     Case(
         "infos",
         "open, `infos()` of {small:,}; the others: shapes only",
-        repeat=3,
+        repeat=1,
         floors={"tensorflow": 5},
     ),
     Case("get_big", "`ckpt[name]`, {one} MB, open", repeat=64, floors={"tensorflow": 1000}),
@@ -78,7 +78,7 @@ CASES = (
     Case(
         "load",
         "`load()` {big} MB, writable",
-        repeat=1,  # malloc gives the second run the pages of the first, which no first load has
+        repeat=1,
         floors={"tensorflow": 1.2, "safetensors": 1.5},
         limits={
             "pread, 1 thread": "pread_one_thread",
@@ -89,7 +89,7 @@ CASES = (
     Case(
         "verify",
         "`verify()` {big} MB",
-        repeat=3,
+        repeat=1,
         floors={"tensorflow": 2},
         contenders=("fastckpt", "tensorflow"),
         limits={"crc32c": "crc32c_memory", "pread + crc32c": "crc32c_pread"},
@@ -97,14 +97,14 @@ CASES = (
     Case(
         "write_big",
         "`write()` {big} MB, `sync=False`",
-        repeat=2,
+        repeat=1,
         floors={"tensorflow": 1.5, "safetensors": 0.8},
         limits={"write": "write_file"},
     ),
     Case(
         "write_small",
         "`write()` {write:,} tiny tensors, `sync=False`",
-        repeat=2,
+        repeat=1,
         floors={"tensorflow": 2, "safetensors": 2},
     ),
 )

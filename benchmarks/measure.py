@@ -28,11 +28,9 @@ def peak_rss() -> int:
 def measure(trial: Trial[Any], repeat: int) -> dict[str, float]:
     """Return the time of the first run and the least of `repeat`, and the peak memory around them.
 
-    The garbage collector stays on, as it is for users, but does not look at what was imported:
-    TensorFlow is not charged for the hundreds of thousands of objects that it brings along.
+    The garbage collector stays on, as it is for users.
     """
     gc.collect()
-    gc.freeze()
     rss_before = peak_rss()
 
     times = []

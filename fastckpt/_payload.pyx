@@ -71,7 +71,7 @@ cdef int _verify(bytes payload, size_t at, lengths_crc, is_big_endian, expected,
 
 
 def encode_strings(list strings not None):
-    """Return a payload and its CRC-32C: the lengths with their checksum, and the bytes."""
+    """Return a payload and its CRC-32C."""
     cdef fck_buf varints = fck_buf(NULL, 0, 0)
     cdef fck_buf covered = fck_buf(NULL, 0, 0)
     cdef bytes string
@@ -87,8 +87,8 @@ def encode_strings(list strings not None):
         fck_buf_free(&varints)
         fck_buf_free(&covered)
     length_checksum = mask(crc).to_bytes(4, "little")
-    content = b"".join(strings)
-    return head + length_checksum, content, crc32c(content, crc32c(length_checksum, crc))
+    payload = b"".join([head, length_checksum, *strings])
+    return payload, crc32c(memoryview(payload)[len(head):], crc)
 
 
 def verify_variants(bytes payload not None, size_t count, expected, path, what):

@@ -243,7 +243,7 @@ cdef bytes _decompress(bytes stored, path, what):
     try:
         return snappy.uncompress(stored)
     except snappy.UncompressError as error:
-        raise FormatError(path, what, f"expected a snappy block, got {error}") from error
+        raise FormatError(path, what, "expected a snappy block, got other bytes") from error
 
 
 cdef class TableBuilder:

@@ -216,34 +216,35 @@ def _find_file_system(device: int) -> str:
 class OutputFile:
     """A new file that is appended to through a buffer. `position` is where the next byte goes."""
 
-    __slots__ = ("_buffer", "_buffered", "_fd", "path", "position")
+    __slots__ = ("_buffer", "_fd", "path", "position")
 
     def __init__(self, path: str) -> None:
         self._fd = -1
         self._fd = os.open(path, _WRITE_FLAGS, 0o666)
         self.path = path
         self.position = 0
-        self._buffer: list[bytes | memoryview] = []
-        self._buffered = 0
+        self._buffer = bytearray()
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Append bytes. Many at a time are written at once, without a copy."""
-        size = len(data)
-        self.position += size
-        if size < _CHUNK:
-            self._buffer.append(data)
-            self._buffered += size
-            if self._buffered >= _CHUNK:
-                self._flush()
-            return
-        self._flush()
-        self._write_all(memoryview(data))
+    def append(self, data: bytes | memoryview, alignment: int = 1) -> int:
+        """Append bytes, and zeros up to a multiple of `alignment`; return where they begin.
 
-    def pad(self, size: int) -> None:
-        """Append zeros: fewer than are written at once."""
-        self.position += size
-        self._buffer.append(bytes(size))
-        self._buffered += size
+        Many bytes are written at once, without a copy.
+        """
+        buffer = self._buffer
+        offset = self.position
+        end = offset + len(data)
+        if len(data) < _CHUNK:
+            buffer += data
+        else:
+            self._flush()
+            self._write_all(memoryview(data))
+        padding = -end % alignment
+        if padding:
+            buffer += bytes(padding)
+        self.position = end + padding
+        if len(buffer) >= _CHUNK:
+            self._flush()
+        return offset
 
     def finish(self, *, sync: bool) -> None:
         """Write what is buffered, and make it durable if asked to. The file stays open, so that
@@ -265,14 +266,14 @@ class OutputFile:
         _try_lock(self._fd)
 
     def _flush(self) -> None:
-        if self._buffer:
-            self._write_all(memoryview(b"".join(self._buffer)))
-            self._buffer.clear()
-            self._buffered = 0
+        with memoryview(self._buffer) as view:
+            self._write_all(view)
+        self._buffer.clear()
 
     def _write_all(self, view: memoryview) -> None:
-        while len(view):
-            view = view[os.write(self._fd, view) :]
+        written = 0
+        while written < len(view):
+            written += os.write(self._fd, view[written:])
 
 
 def _try_lock(fd: int) -> bool:

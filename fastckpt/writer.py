@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
@@ -149,8 +149,7 @@ class Writer:
         checkpoint._verify_data(tensor)
         for box, entry, file in parts:
             key = self._key_of_part(name, whole, box)
-            chunks = file.chunks(entry.offset, entry.size, f"tensor {tensor!r}")
-            self._records[key] = self._append(entry.dtype, entry.shape, chunks, entry.crc32c)
+            self._records[key] = self._copy(entry, file, f"tensor {tensor!r}")
 
     def close(self) -> None:
         """Commit: make the checkpoint durable and visible. Does nothing when closed already."""
@@ -159,7 +158,7 @@ class Writer:
         try:
             index = self._build_index()
             stage = self._open_stage()
-            stage.commit_file.write(index)
+            stage.commit_file.append(index)
             stage.commit(partial(_find_obsolete, self.path))
         finally:
             self.abort()
@@ -232,6 +231,7 @@ class Writer:
         return self._stage
 
     def _next_shard(self) -> int:
+        """Return the shard with the fewest bytes."""
         if not self._shards:
             self._open_stage()
         if self._num_shards == 1:
@@ -241,37 +241,44 @@ class Writer:
     def _write_array(self, dtype: DType, array: npt.NDArray[Any]) -> bytes:
         """Append a tensor to a shard and return its record."""
         if dtype is STRING:
-            head, content, crc = encode_strings(array.reshape(-1).tolist())
-            return self._append(dtype.number, array.shape, (head, content), crc)
-        data = payload(dtype, array)
-        if self._pool is None or len(data) < _LARGE:
-            return self._append(dtype.number, array.shape, (data,), crc32c(data))
-        checksum = self._pool.submit(crc32c, data)
-        return self._append(dtype.number, array.shape, (data,), checksum.result)
+            data, crc = encode_strings(array.reshape(-1).tolist())
+            return self._append(dtype.number, array.shape, data, crc)
+        content = payload(dtype, array)
+        if self._pool is None or len(content) < _LARGE:
+            return self._append(dtype.number, array.shape, content, crc32c(content))
+        checksum = self._pool.submit(crc32c, content)
+        return self._append(dtype.number, array.shape, content, checksum.result)
 
     def _append(
         self,
         dtype: int,
         shape: tuple[int, ...],
-        chunks: Iterable[bytes | memoryview],
+        data: bytes | memoryview,
         checksum: int | Callable[[], int],
     ) -> bytes:
         """Append bytes to a shard. A `checksum` that can be called is, once they are written."""
         number = self._next_shard()
+        try:
+            offset = self._shards[number].append(data, self._alignment)
+            crc = checksum() if callable(checksum) else checksum
+        except BaseException:  # the shard may hold a part of the tensor: nothing can follow it
+            self.abort()
+            raise
+        return encode_entry(dtype, shape, number, offset, len(data), crc)
+
+    def _copy(self, entry: Entry, file: File, what: str) -> bytes:
+        """Append the bytes of another checkpoint's entry, in the memory of one chunk."""
+        number = self._next_shard()
         shard = self._shards[number]
         offset = shard.position
         try:
-            for chunk in chunks:
-                shard.write(chunk)
-            size = shard.position - offset
-            padding = -shard.position % self._alignment
-            if padding:
-                shard.pad(padding)
-            crc = checksum() if callable(checksum) else checksum
-            return encode_entry(dtype, shape, number, offset, size, crc)
-        except BaseException:  # the shard holds a part of the tensor: nothing can follow it
+            for chunk in file.chunks(entry.offset, entry.size, what):
+                shard.append(chunk)
+            shard.append(b"", self._alignment)
+        except BaseException:
             self.abort()
             raise
+        return encode_entry(entry.dtype, entry.shape, number, offset, entry.size, entry.crc32c)
 
     def _build_index(self) -> bytes:
         records = self._records
@@ -376,7 +383,7 @@ def merge(prefixes: Sequence[str | os.PathLike[str]], path: str | os.PathLike[st
             stage.link(source, shard_path(target, number, len(merged.shards)))
         if not merged.shards:
             stage.create(shard_path(target, 0, 1))
-        stage.commit_file.write(merged.build_index())
+        stage.commit_file.append(merged.build_index())
         stage.commit(partial(_find_obsolete, target))
 
 
