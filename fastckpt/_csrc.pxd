@@ -40,6 +40,7 @@ cdef extern from "fck.h" nogil:
 
     void fck_buf_free(fck_buf *b)
     fck_status fck_buf_append(fck_buf *b, const uint8_t *data, size_t n)
+    int fck_compare(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size)
 
 
 cdef extern from "wire.h" nogil:

@@ -10,11 +10,11 @@ from cpython.buffer cimport PyBUF_READ
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastckpt._csrc cimport (
-    FCK_FOOTER_SIZE, FCK_OK, FCK_TRAILER_SIZE, cbool, fck_block, fck_block_builder,
+    FCK_E_ORDER, FCK_FOOTER_SIZE, FCK_OK, FCK_TRAILER_SIZE, cbool, fck_block, fck_block_builder,
     fck_block_builder_add, fck_block_builder_finish, fck_block_builder_free,
     fck_block_builder_init, fck_block_builder_reset, fck_block_builder_size, fck_block_find,
     fck_block_iter, fck_block_iter_begin, fck_block_iter_next, fck_block_open, fck_block_verify,
-    fck_buf, fck_buf_append, fck_buf_free, fck_append_fixed32, fck_footer_append,
+    fck_buf, fck_buf_append, fck_buf_free, fck_compare, fck_append_fixed32, fck_footer_append,
     fck_footer_decode, fck_handle, fck_handle_append, fck_handle_check, fck_index_find,
     fck_index_free, fck_index_get, fck_index_key, fck_index_load, fck_key, fck_reader,
     fck_separator, fck_status, fck_successor,
@@ -281,6 +281,9 @@ cdef class TableBuilder:
         if not self.is_empty and key_size + value_size >= 2 * _BLOCK_SIZE:
             self._flush()
         if self.is_pending:
+            if fck_compare(self.data.last_key.data, self.data.last_key.size,
+                           key_data, key_size) >= 0:
+                self._check(FCK_E_ORDER)
             self._check(fck_separator(self.data.last_key.data, self.data.last_key.size,
                                       key_data, key_size, &self.separator))
             self._add_index_entry()

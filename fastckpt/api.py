@@ -132,6 +132,8 @@ def _latest(folder: str) -> Iterator[str]:
 
 
 def _is_table(path: str) -> bool:
+    if not os.path.isfile(path):  # opening a pipe would wait for its writer
+        return False
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)

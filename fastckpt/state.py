@@ -119,12 +119,16 @@ class _Parser:
         if self._text != b"[" or name not in _REPEATED:
             values.append(take())
             return
+        is_due = False  # behind a comma
         self._advance()
-        while self._text != b"]":
+        while self._text != b"]" or is_due:
             values.append(take())
-            if self._text != b"]":
-                self._take_mark(b",")
-        self._take_mark(b"]")
+            is_due = self._text == b","
+            if is_due:
+                self._advance()
+            elif self._text != b"]":
+                raise self._error(f"expected b',' or b']', got {self._text[:40]!r}")
+        self._advance()
 
     def _take_string(self) -> str:
         literals = [self._take("string")]

@@ -369,7 +369,7 @@ class Stage:
         if os.getpid() != self._owner:
             return
         for path in [*self._finals, self._commit_path]:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # not there, or with a name too long to ever be
                 os.unlink(staged_path(path, self._token))
         if self._made_folder:
             with suppress(OSError):  # no longer empty
@@ -381,15 +381,15 @@ class Stage:
         return file
 
     def _rename_all(self) -> None:
-        """Take the old commit file away, then rename; bring it back if the first rename fails."""
+        """Take the old commit file away, then rename; bring it back if no file was renamed."""
         aside = aside_path(self._commit_path, self._token)
         targets = [*self._finals, self._commit_path]
-        with suppress(FileNotFoundError):
-            os.replace(self._commit_path, aside)
-        self._sync_path(self._folder)
         try:
+            with suppress(FileNotFoundError):
+                os.replace(self._commit_path, aside)
+            self._sync_path(self._folder)
             os.replace(staged_path(targets[0], self._token), targets[0])
-        except OSError:  # on Windows, somebody has the old file open
+        except BaseException:  # on Windows, say, somebody has the old file open
             with suppress(FileNotFoundError):
                 os.replace(aside, self._commit_path)
             raise

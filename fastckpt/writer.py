@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex
 
 from ._payload import encode_strings
 from ._proto import (
@@ -27,11 +27,12 @@ from ._proto import (
 )
 from ._sstable import Table, TableBuilder
 from .checksum import crc32c
-from .dtypes import STRING, DType, by_number, encode_value, payload
+from .dtypes import STRING, DType, encode_value, payload
 from .names import index_path, list_files, shard_path
 from .parallel import count_threads
 from .slices import WHOLE, Box, find_tiling_fault, resolve
 from .storage import File, OutputFile, Stage, leftovers
+from .tensors import dtype_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -70,13 +71,13 @@ class Writer:
         alignment: int = 64,
         sync: bool = True,
     ) -> None:
+        self.path = os.fsdecode(path)
+        self._num_shards = _integer("num_shards", num_shards)
+        self._alignment = _integer("alignment", alignment)
         if num_shards < 1:
             raise ValueError(f"num_shards: expected 1 or more, got {num_shards}")
         if alignment < 1:
             raise ValueError(f"alignment: expected 1 or more, got {alignment}")
-        self.path = os.fsdecode(path)
-        self._num_shards = num_shards
-        self._alignment = alignment
         self._sync = sync
         self._records: dict[bytes, bytes] = {}  # key -> entry, as the index will have them
         self._partitioned: dict[bytes, _Partitioned] = {}
@@ -108,11 +109,11 @@ class Writer:
         TensorFlow's `shape_and_slices`; partitioned variables spell every dimension with 0.
         """
         dtype, array = encode_value(name, value)
-        shape = tuple(map(operator.index, full_shape))
+        shape = tuple(_integer(f"tensor {name!r}, full_shape", dim) for dim in full_shape)
         if len(start) != array.ndim:
             raise ValueError(f"tensor {name!r}: {len(start)} starts for {array.ndim} dimensions")
         box = tuple(
-            (0, WHOLE) if at is None else (operator.index(at), dim)
+            (0, WHOLE) if at is None else (_integer(f"tensor {name!r}, start", at), dim)
             for at, dim in zip(start, array.shape, strict=True)
         )
         resolved = resolve(box, shape)
@@ -136,12 +137,13 @@ class Writer:
         for variants. The bytes are verified on the way. Only what is stored in another byte
         order is read and written anew; its dtype and its slices stay, too.
         """
+        if not hasattr(checkpoint, "_parts"):
+            raise TypeError(f"expected an open checkpoint, got {type(checkpoint).__name__}")
         name = tensor if name is None else name
         whole = checkpoint._entry(tensor)
         parts = checkpoint._parts(tensor)
         if parts is None:
-            dtype = by_number(whole.dtype)
-            assert dtype is not None  # or its parts could not be read
+            dtype = dtype_of(checkpoint.path, tensor, whole.dtype)
             for box, array in checkpoint._read_parts(tensor):
                 key = self._key_of_part(name, whole, box)
                 self._records[key] = self._write_array(dtype, array)
@@ -224,10 +226,14 @@ class Writer:
             raise ValueError(f"{self.path}: the writer is closed")
         if self._stage is None:
             stage = self._stage = Stage(index_path(self.path), sync=self._sync)
-            self._shards = [
-                stage.create(shard_path(self.path, shard, self._num_shards))
-                for shard in range(self._num_shards)
-            ]
+            try:
+                self._shards = [
+                    stage.create(shard_path(self.path, shard, self._num_shards))
+                    for shard in range(self._num_shards)
+                ]
+            except BaseException:
+                self.abort()
+                raise
         return self._stage
 
     def _next_shard(self) -> int:
@@ -300,6 +306,13 @@ class _Partitioned:
         self.dtype = dtype
         self.shape = shape
         self.boxes = boxes
+
+
+def _integer(what: str, value: SupportsIndex) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what}: expected an int, got {type(value).__name__}") from None
 
 
 def _find_obsolete(prefix: str) -> list[str]:

@@ -56,8 +56,8 @@ typedef struct memory {
 
 static memory *g_memory;
 
-static void *checked(void *memory) {
-  if (memory != NULL) return memory;
+static void *checked(void *pointer) {
+  if (pointer != NULL) return pointer;
   printf("out of memory\n");
   exit(1);
 }
@@ -104,7 +104,7 @@ bytes bytes_from_hex(const char *hex) {
   size_t i = 0;
   for (const char *c = hex; *c != '\0'; c++) {
     if (*c == ' ') continue;
-    b.data[i / 2] = (uint8_t)(b.data[i / 2] << 4 | hex_digit(*c));
+    b.data[i / 2] = (uint8_t)((unsigned)b.data[i / 2] << 4 | hex_digit(*c));
     i++;
   }
   return b;

@@ -25,10 +25,8 @@ typedef struct test_suite {
   size_t count;
 } test_suite;
 
-#define TEST_CASE(function) \
-  { #function, function }
-#define TEST_SUITE(name, cases) \
-  { name, cases, sizeof(cases) / sizeof *(cases) }
+#define TEST_CASE(function) {#function, function}
+#define TEST_SUITE(name, cases) {name, cases, sizeof(cases) / sizeof *(cases)}
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
 typedef struct test_place {

@@ -75,8 +75,8 @@ static bytes build(const model *m, uint32_t interval) {
   CHECK_EQ(FCK_OK, fck_block_builder_init(&b, interval));
   for (size_t i = 0; i < m->count; i++) {
     const pair *p = &m->pairs[i];
-    CHECK_EQ(FCK_OK, fck_block_builder_add(&b, p->key.data, p->key.size, p->value.data,
-                                           p->value.size));
+    CHECK_EQ(FCK_OK,
+             fck_block_builder_add(&b, p->key.data, p->key.size, p->value.data, p->value.size));
   }
   CHECK_EQ(m->count, b.entry_count);
   const size_t size = fck_block_builder_size(&b);
@@ -96,8 +96,8 @@ static void check_iteration(const model *m, const fck_block *block) {
     CHECK_EQ(FCK_OK, fck_block_iter_next(&iter, &has_entry));
     CHECK(has_entry);
     CHECK_EQ(0, fck_compare(p->key.data, p->key.size, iter.key.data, iter.key.size));
-    CHECK_EQ(0, fck_compare(p->value.data, p->value.size, iter.value.p,
-                            fck_reader_left(&iter.value)));
+    CHECK_EQ(0,
+             fck_compare(p->value.data, p->value.size, iter.value.p, fck_reader_left(&iter.value)));
   }
   CHECK_EQ(FCK_OK, fck_block_iter_next(&iter, &has_entry));
   CHECK(!has_entry);
@@ -113,8 +113,8 @@ static void check_find(const model *m, const fck_block *block, bytes key) {
   CHECK_EQ(expected != NULL, found);
   if (expected == NULL || !found) return;
   CHECK_EQ(expected->value.size, fck_reader_left(&value));
-  CHECK_EQ(0, fck_compare(expected->value.data, expected->value.size, value.p,
-                          fck_reader_left(&value)));
+  CHECK_EQ(
+      0, fck_compare(expected->value.data, expected->value.size, value.p, fck_reader_left(&value)));
 }
 
 /* Looks for a key and for those around it: nearly all of them are absent. */
@@ -291,6 +291,24 @@ static void test_builder_refuses_the_empty_key_twice(void) {
   fck_block_builder_free(&b);
 }
 
+#if SIZE_MAX > UINT32_MAX
+/* Lengths and restarts have 32 bits; what does not fit is refused before a byte of it is read. */
+static void test_builder_refuses_what_32_bits_cannot_hold(void) {
+  const size_t too_much = (size_t)UINT32_MAX + 1;
+  const uint8_t byte = 'a';
+  fck_block_builder b = {0};
+  CHECK_EQ(FCK_OK, fck_block_builder_init(&b, 1));
+  CHECK_EQ(FCK_E_RANGE, fck_block_builder_add(&b, &byte, too_much, &byte, 1));
+  CHECK_EQ(FCK_E_RANGE, fck_block_builder_add(&b, &byte, 1, &byte, too_much));
+  CHECK_EQ(FCK_OK, fck_block_builder_add(&b, &byte, 1, &byte, 1));
+  const size_t size = b.data.size;
+  b.data.size = too_much; /* as if there were so many bytes of entries */
+  CHECK_EQ(FCK_E_RANGE, add_text(&b, "b", ""));
+  b.data.size = size;
+  fck_block_builder_free(&b);
+}
+#endif
+
 /* Builds a block and unpacks it as an index, whatever memory there is. */
 static fck_status build_and_load(void) {
   fck_block_builder b = {0};
@@ -343,6 +361,9 @@ static const test_case kCases[] = {
     TEST_CASE(test_builder_forgets_entries_on_reset),
     TEST_CASE(test_builder_refuses_keys_out_of_order),
     TEST_CASE(test_builder_refuses_the_empty_key_twice),
+#if SIZE_MAX > UINT32_MAX
+    TEST_CASE(test_builder_refuses_what_32_bits_cannot_hold),
+#endif
     TEST_CASE(test_every_allocation_may_fail),
 };
 

@@ -23,11 +23,13 @@ static void use_unverified(const fck_block *block) {
   CHECK(steps <= block->entries_size / 3 + 1);
   fck_buf_free(&iter.key);
   for (size_t i = 0; i < COUNT_OF(kKeys); i++) {
-    bool found = false;
-    fck_reader value;
-    const fck_status status = fck_block_find(block, (const uint8_t *)kKeys[i], strlen(kKeys[i]),
-                                             &found, &value);
-    CHECK(status == FCK_OK || !found);
+    bool found = true;
+    fck_reader value = {block->data, block->data + 1};
+    const fck_status status =
+        fck_block_find(block, (const uint8_t *)kKeys[i], strlen(kKeys[i]), &found, &value);
+    const bool is_written = value.p != block->data || value.end != block->data + 1;
+    CHECK(status == FCK_OK || found);
+    CHECK(is_written == (status == FCK_OK && found));
   }
 }
 
@@ -81,14 +83,14 @@ static void test_block_without_a_restart_count_is_truncated(void) {
 
 static void test_block_with_an_impossible_restart_count_is_refused(void) {
   static const char *const kBlocks[] = {
-      "00000000",                            /* none */
-      "01000000",                            /* one, but nothing before it */
-      "000000 01000000",                     /* one byte too few */
-      "00000000 00000000",                   /* none, with room for one */
-      "00000000 02000000",                   /* two, with room for one */
-      "000100 61 00000000 ffffffff",         /* 4 times it wraps to -4 */
-      "000100 61 00000000 00000040",         /* 4 times it wraps to 0 */
-      "000100 61 00000000 01000040",         /* 4 times it wraps to 4 */
+      "00000000",                    /* none */
+      "01000000",                    /* one, but nothing before it */
+      "000000 01000000",             /* one byte too few */
+      "00000000 00000000",           /* none, with room for one */
+      "00000000 02000000",           /* two, with room for one */
+      "000100 61 00000000 ffffffff", /* 4 times it wraps to -4 */
+      "000100 61 00000000 00000040", /* 4 times it wraps to 0 */
+      "000100 61 00000000 01000040", /* 4 times it wraps to 4 */
       "000100 61 00000000 00000080",
   };
   for (size_t i = 0; i < COUNT_OF(kBlocks); i++) {
@@ -112,6 +114,32 @@ static void test_block_is_split_into_entries_and_restarts(void) {
 static void test_restarts_may_leave_out_entries_that_share_nothing(void) {
   check_good(ENTRIES "00000000 01000000", 3);
   check_good(ENTRIES "00000000 0a000000 02000000", 3);
+}
+
+static void check_found(const fck_block *block, const char *key) {
+  bool found = false;
+  fck_reader value;
+  CHECK_EQ(FCK_OK, fck_block_find(block, (const uint8_t *)key, strlen(key), &found, &value));
+  CHECK(found);
+}
+
+/* A builder shares all it can; a reader must not count on it. */
+static void test_entries_may_share_less_than_they_could(void) {
+  const bytes data = bytes_from_hex(
+      "000300 616263"
+      "000300 616264" /* abd */
+      "010200 6265"   /* abe */
+      "010300 626561" /* abea */
+      "020100 66"     /* abf */
+      "00000000 01000000");
+  static const char *const kKeys[] = {"abc", "abd", "abe", "abea", "abf"};
+  fck_block block;
+  size_t entry_count = 0;
+  size_t offset = 0;
+
+  CHECK_EQ(FCK_OK, fck_block_open(data.data, data.size, &block));
+  CHECK_EQ(FCK_OK, verify(&block, NULL, NULL, &entry_count, &offset));
+  for (size_t i = 0; i < COUNT_OF(kKeys); i++) check_found(&block, kKeys[i]);
 }
 
 static void test_first_restart_must_be_the_first_entry(void) {
@@ -209,21 +237,13 @@ static void test_keys_must_lie_behind_one_bound_and_up_to_the_other(void) {
     const char *after;
     const char *up_to;
     fck_status expected;
-    size_t offset;
+    size_t offset; /* of the entry beyond the bound; behind the last, if that is */
   } kVectors[] = {
-      {NULL, NULL, FCK_OK, 88},
-      {"", NULL, FCK_OK, 88},
-      {"a", NULL, FCK_OK, 88},
-      {"azzz", "d", FCK_OK, 88},
-      {"b", NULL, FCK_E_ORDER, 0},
-      {"ba", NULL, FCK_E_ORDER, 0},
-      {"\xff", NULL, FCK_E_ORDER, 0},
-      {NULL, "d", FCK_OK, 88},
-      {NULL, "da", FCK_OK, 88},
-      {NULL, "\xff", FCK_OK, 88},
-      {NULL, "czzz", FCK_E_ORDER, 8},
-      {NULL, "c", FCK_E_ORDER, 8},
-      {NULL, "", FCK_E_ORDER, 8},
+      {NULL, NULL, FCK_OK, 88},       {"", NULL, FCK_OK, 88},          {"a", NULL, FCK_OK, 88},
+      {"azzz", "d", FCK_OK, 88},      {"b", NULL, FCK_E_ORDER, 0},     {"ba", NULL, FCK_E_ORDER, 0},
+      {"\xff", NULL, FCK_E_ORDER, 0}, {NULL, "d", FCK_OK, 88},         {NULL, "da", FCK_OK, 88},
+      {NULL, "\xff", FCK_OK, 88},     {NULL, "czzz", FCK_E_ORDER, 12}, {NULL, "c", FCK_E_ORDER, 12},
+      {NULL, "", FCK_E_ORDER, 12},
   };
   const bytes data = bytes_from_hex("000100 62  000100 63  000100 64  00000000 01000000");
   fck_block block;
@@ -247,6 +267,30 @@ static void test_block_without_entries_lies_within_any_bounds(void) {
   CHECK_EQ(FCK_OK, fck_block_open(data.data, data.size, &block));
   CHECK_EQ(FCK_OK, verify(&block, "b", "a", &entry_count, &offset));
   CHECK_EQ(0, entry_count);
+}
+
+/* ---- Searching what nobody verified ---- */
+
+static void check_bad_search(const char *hex, const char *key, fck_status expected) {
+  const bytes data = bytes_from_hex(hex);
+  fck_block block;
+  bool found = true;
+  fck_reader value = {NULL, NULL};
+
+  CHECK_EQ(FCK_OK, fck_block_open(data.data, data.size, &block));
+  CHECK_EQ(expected, fck_block_find(&block, (const uint8_t *)key, strlen(key), &found, &value));
+  CHECK(found && value.p == NULL && value.end == NULL);
+}
+
+static void test_search_that_meets_a_broken_entry_fails(void) {
+  check_bad_search("0001016131 0101016232 00000000 05000000 02000000", "b", FCK_E_RESTART);
+  check_bad_search("0001016131 0101016232 05000000 01000000", "b", FCK_E_RESTART);
+  check_bad_search("0001016131 0b000000 01000000", "a", FCK_E_RESTART);
+  check_bad_search("0001016131 ffffffff 01000000", "a", FCK_E_RESTART);
+  check_bad_search("0001016131 05000000 01000000", "a", FCK_E_TRUNCATED);
+  check_bad_search("0001056131 00000000 01000000", "a", FCK_E_TRUNCATED);
+  check_bad_search("0001016131 00ff 00000000 01000000", "b", FCK_E_TRUNCATED);
+  check_bad_search("0001016131 ffffffff1f0000 00000000 01000000", "b", FCK_E_VARINT);
 }
 
 /* ---- Bombs ---- */
@@ -371,6 +415,7 @@ static const test_case kCases[] = {
     TEST_CASE(test_block_with_an_impossible_restart_count_is_refused),
     TEST_CASE(test_block_is_split_into_entries_and_restarts),
     TEST_CASE(test_restarts_may_leave_out_entries_that_share_nothing),
+    TEST_CASE(test_entries_may_share_less_than_they_could),
     TEST_CASE(test_first_restart_must_be_the_first_entry),
     TEST_CASE(test_restart_between_entries_is_refused),
     TEST_CASE(test_restart_at_an_entry_that_shares_is_refused),
@@ -383,6 +428,7 @@ static const test_case kCases[] = {
     TEST_CASE(test_keys_that_do_not_increase_are_refused),
     TEST_CASE(test_keys_must_lie_behind_one_bound_and_up_to_the_other),
     TEST_CASE(test_block_without_entries_lies_within_any_bounds),
+    TEST_CASE(test_search_that_meets_a_broken_entry_fails),
     TEST_CASE(test_keys_may_expand_to_the_limit_and_no_further),
     TEST_CASE(test_long_shared_prefix_needs_restarts),
     TEST_CASE(test_block_with_any_byte_changed_is_refused_or_consistent),

@@ -38,7 +38,7 @@ static void test_header_knows_whether_it_refuses_this_version(void) {
   check_header("1a021801", (fck_header){0, 0, 0, 0, true});
   check_header("1a021802", (fck_header){0, 0, 0, 0, false});
   check_header("1a04 1802 1801", (fck_header){0, 0, 0, 0, true});
-  check_header("1a05 1a03 020301", (fck_header){0, 0, 0, 0, true});  /* packed */
+  check_header("1a05 1a03 020301", (fck_header){0, 0, 0, 0, true}); /* packed */
   check_header("1a05 1a03 020304", (fck_header){0, 0, 0, 0, false});
   check_header("1a02 1a00", (fck_header){0, 0, 0, 0, false});
   check_header("1a021801 1a020801", (fck_header){0, 0, 1, 0, true}); /* parts are merged */
@@ -84,7 +84,7 @@ static void test_entry_without_fields_is_a_scalar_of_nothing(void) {
 
 static void test_entry_of_every_field_is_decoded(void) {
   const fck_entry entry =
-      decode("0809 120d 1203 08ac02 1200 1202 0803 1a00 1805 20808001 288002 35bbd79f11");
+      decode("0809 120b 1203 08ac02 1200 1202 0803 1805 20808001 288002 35bbd79f11");
 
   CHECK_EQ(9, entry.dtype);
   CHECK_EQ(3, entry.rank);
@@ -99,11 +99,16 @@ static void test_entry_skips_unknown_fields_of_every_type(void) {
   const fck_entry entry = decode(
       "4007 4a03616263 55 01020304 59 0102030405060708 c03e01" /* 8, 9, 10, 11 and 1000 */
       "0801"
-      "120c 3807 1208 0805 1200 2007 3a00");                    /* in the shape, in a dim */
+      "120c 3807 1208 0805 1200 2007 3a00"); /* in the shape, in a dim */
 
   CHECK_EQ(1, entry.dtype);
   CHECK_EQ(1, entry.rank);
   CHECK_EQ(5, entry.dims[0]);
+}
+
+static void test_name_of_a_dim_is_skipped_whatever_it_is(void) {
+  CHECK_EQ(5, decode("1206 1204 0805 1000").dims[0]);
+  CHECK_EQ(5, decode("1209 1207 15 01020304 0805").dims[0]);
 }
 
 static void test_entry_takes_the_last_number_and_all_dims(void) {
@@ -274,9 +279,9 @@ static void test_size_beyond_63_bits_is_refused(void) {
   check_overflow((fck_entry){.rank = 1, .dims = {INT64_MAX}}, 2);
   check_overflow((fck_entry){.rank = 1, .dims = {INT64_MAX / 2 + 1}}, 2);
   check_overflow((fck_entry){.rank = 1, .dims = {INT64_C(1) << 59}}, 16);
-  check_overflow((fck_entry){.rank = 2, .dims = {k2to31, k2to32}}, 1);         /* 2**63 */
-  check_overflow((fck_entry){.rank = 2, .dims = {k2to32, k2to32}}, 1);         /* 0 in 64 bits */
-  check_overflow((fck_entry){.rank = 3, .dims = {k2to32, k2to32, 0}}, 1);      /* NumPy's rule */
+  check_overflow((fck_entry){.rank = 2, .dims = {k2to31, k2to32}}, 1);    /* 2**63 */
+  check_overflow((fck_entry){.rank = 2, .dims = {k2to32, k2to32}}, 1);    /* 0 in 64 bits */
+  check_overflow((fck_entry){.rank = 3, .dims = {k2to32, k2to32, 0}}, 1); /* NumPy's rule */
   check_overflow((fck_entry){.rank = 3, .dims = {0, k2to32, k2to32}}, 1);
   check_overflow((fck_entry){.rank = 4, .dims = {k2to32, 1, k2to32, 1}}, 4);
 }
@@ -290,6 +295,7 @@ static const test_case kCases[] = {
     TEST_CASE(test_entry_without_fields_is_a_scalar_of_nothing),
     TEST_CASE(test_entry_of_every_field_is_decoded),
     TEST_CASE(test_entry_skips_unknown_fields_of_every_type),
+    TEST_CASE(test_name_of_a_dim_is_skipped_whatever_it_is),
     TEST_CASE(test_entry_takes_the_last_number_and_all_dims),
     TEST_CASE(test_entry_keeps_negative_numbers_for_its_caller_to_judge),
     TEST_CASE(test_entry_with_known_rank_flag_is_decoded),

@@ -47,7 +47,7 @@ static void test_header_cut_at_every_length_is_truncated(void) {
 
 static void test_header_fields_of_another_wire_type_are_refused(void) {
   static const char *const kHeaders[] = {
-      "0d 01020304", "09 0102030405060708", "0a 00", "15 01020304", "12 00",
+      "0d 01020304", "09 0102030405060708", "0a 00",       "15 01020304", "12 00",
       "18 01",       "1d 01020304",         "1a 02 0a 00", "1a 02 12 00", "1a 05 1d 01020304",
   };
   for (size_t i = 0; i < COUNT_OF(kHeaders); i++) check_bad_header(kHeaders[i], FCK_E_WIRE);
@@ -55,10 +55,10 @@ static void test_header_fields_of_another_wire_type_are_refused(void) {
 
 static void test_header_numbers_beyond_32_bits_are_refused(void) {
   static const char *const kHeaders[] = {
-      "088080808008",                 /* 2**31 */
-      "08ffffffff0f",                 /* 2**32 - 1 */
-      "08fffffffff7ffffffff01",       /* -2**31 - 1 */
-      "108080808008", "1a06 088080808008", "1a06 108080808008",
+      "088080808008",           /* 2**31 */
+      "08ffffffff0f",           /* 2**32 - 1 */
+      "08fffffffff7ffffffff01", /* -2**31 - 1 */
+      "108080808008",           "1a06 088080808008", "1a06 108080808008",
   };
   for (size_t i = 0; i < COUNT_OF(kHeaders); i++) check_bad_header(kHeaders[i], FCK_E_RANGE);
 }
@@ -75,7 +75,7 @@ static void test_header_of_garbage_is_refused(void) {
 
 static void test_entry_cut_at_every_length_is_truncated(void) {
   const bytes whole = bytes_from_hex(
-      "0809 120b 120408ac021a00 12001800 1805 20808001 288002 35bbd79f11"
+      "0809 120b 120508ac021a00 12001800 1805 20808001 288002 35bbd79f11"
       "3a08 0a04 08021003 0a00 4a03616263");
   fck_entry entry;
   CHECK_EQ(FCK_OK, fck_entry_decode(bytes_reader(whole), &entry));
@@ -87,22 +87,23 @@ static void test_entry_cut_at_every_length_is_truncated(void) {
 
 static void test_entry_fields_of_another_wire_type_are_refused(void) {
   static const char *const kEntries[] = {
-      "0d 01020304",       /* dtype */
+      "0d 01020304", /* dtype */
       "0a 01 01",
-      "10 01",             /* shape */
+      "10 01", /* shape */
       "15 01020304",
-      "1d 01020304",       /* shard_id */
+      "1d 01020304", /* shard_id */
       "1a 01 01",
       "21 0102030405060708", /* offset */
       "22 01 01",
       "29 0102030405060708", /* size */
       "2a 01 01",
-      "30 05",             /* crc32c */
+      "30 05", /* crc32c */
       "31 0102030405060708",
       "32 04 01020304",
-      "38 01",             /* slices */
+      "38 01", /* slices */
       "3d 01020304",
-      "12 02 10 01",       /* a dim */
+      "12 02 1a 00", /* unknown_rank */
+      "12 02 10 01", /* a dim */
       "12 05 15 01020304",
       "12 04 12 02 0a 00", /* a dim's size */
       "12 07 12 05 0d 01020304",

@@ -27,7 +27,7 @@ static void test_reader_gives_what_is_left_and_no_more(void) {
   }
   for (size_t n = 0; n <= b.size; n++) {
     fck_reader r = bytes_reader(b);
-    fck_reader taken;
+    fck_reader taken = {NULL, NULL};
 
     CHECK_EQ(FCK_OK, fck_read_bytes(&r, n, &taken));
     CHECK(taken.p == b.data && taken.end == b.data + n);
@@ -109,9 +109,10 @@ static void test_reserving_the_impossible_changes_nothing(void) {
 }
 
 static void test_append_without_memory_changes_nothing(void) {
-  const bytes more = bytes_copy("0123456789012345678901234567890123456789012345678901234567890123"
-                                "456789",
-                                70);
+  const bytes more = bytes_copy(
+      "0123456789012345678901234567890123456789012345678901234567890123"
+      "456789",
+      70);
   fck_buf b = {0};
   CHECK_EQ(FCK_OK, fck_buf_append(&b, (const uint8_t *)"abc", 3));
   const fck_buf before = b;
@@ -143,8 +144,8 @@ static int compare_hex(const char *a_hex, const char *b_hex) {
 
 static void test_keys_are_ordered_as_unsigned_bytes_shorter_first(void) {
   static const char *const kOrdered[] = {
-      "", "00", "0000", "0001", "00ff", "01", "61", "6100", "6161", "62", "7f", "80", "8000",
-      "fe", "ff", "ff00", "ffff",
+      "",   "00", "0000", "0001", "00ff", "01", "61",   "6100", "6161",
+      "62", "7f", "80",   "8000", "fe",   "ff", "ff00", "ffff",
   };
   for (size_t i = 0; i < COUNT_OF(kOrdered); i++) {
     for (size_t j = 0; j < COUNT_OF(kOrdered); j++) {

@@ -28,11 +28,11 @@ static void test_handle_must_lie_in_the_file_with_its_trailer(void) {
       {{UINT64_MAX, 0}, 100, false},
       {{0, UINT64_MAX}, 100, false},
       {{UINT64_MAX, UINT64_MAX}, 100, false},
-      {{1, UINT64_MAX}, 100, false},         /* the sum is 0 */
-      {{50, UINT64_MAX - 49}, 100, false},   /* the sum is 0, at a possible offset */
-      {{50, UINT64_MAX - 40}, 100, false},   /* the sum is 9 */
-      {{UINT64_MAX - 4, 5}, 100, false},     /* the end wraps to 0 */
-      {{UINT64_MAX - 9, 5}, 100, false},     /* the end of the trailer wraps to 0 */
+      {{1, UINT64_MAX}, 100, false},       /* the sum is 0 */
+      {{50, UINT64_MAX - 49}, 100, false}, /* the sum is 0, at a possible offset */
+      {{50, UINT64_MAX - 40}, 100, false}, /* the sum is 9 */
+      {{UINT64_MAX - 4, 5}, 100, false},   /* the end wraps to 0 */
+      {{UINT64_MAX - 9, 5}, 100, false},   /* the end of the trailer wraps to 0 */
       {{UINT64_MAX / 2 + 1, UINT64_MAX / 2 + 1}, 100, false},
       {{0, UINT64_MAX - 5}, UINT64_MAX, true},
       {{0, UINT64_MAX - 4}, UINT64_MAX, false},
@@ -126,10 +126,10 @@ static void check_separator(const char *a_hex, const char *b_hex, const char *ex
 }
 
 static void test_separator_is_fixed(void) {
-  check_separator("616263", "616266", "616264");           /* abc, abf: abd */
-  check_separator("616263", "616264", "616263");           /* abc, abd: abc */
-  check_separator("616263", "61626364", "616263");         /* abc, abcd: abc */
-  check_separator("616263646566", "61627a7a", "616264");   /* abcdef, abzz: abd */
+  check_separator("616263", "616266", "616264");         /* abc, abf: abd */
+  check_separator("616263", "616264", "616263");         /* abc, abd: abc */
+  check_separator("616263", "61626364", "616263");       /* abc, abcd: abc */
+  check_separator("616263646566", "61627a7a", "616264"); /* abcdef, abzz: abd */
   check_separator("", "61", "");
   check_separator("61ff", "62", "61ff");
   check_separator("61ff", "63", "62");
@@ -170,8 +170,8 @@ static fck_status load_index(const index_row *rows, size_t count, uint64_t file_
   CHECK_EQ(FCK_OK, fck_block_builder_init(&b, 1));
   for (size_t i = 0; i < count; i++) {
     const bytes value = bytes_from_hex(rows[i].value);
-    CHECK_EQ(FCK_OK, fck_block_builder_add(&b, (const uint8_t *)rows[i].key,
-                                           strlen(rows[i].key), value.data, value.size));
+    CHECK_EQ(FCK_OK, fck_block_builder_add(&b, (const uint8_t *)rows[i].key, strlen(rows[i].key),
+                                           value.data, value.size));
   }
   CHECK_EQ(FCK_OK, fck_block_builder_finish(&b));
   const bytes data = bytes_copy(b.data.data, b.data.size);
@@ -187,8 +187,8 @@ static void test_index_finds_the_only_block_that_can_hold_a_key(void) {
     const char *key;
     size_t block;
   } kVectors[] = {
-      {"", 0},  {"a", 1}, {"c", 1},   {"czz", 1}, {"d", 1},  {"d\x01", 2}, {"dc", 2},
-      {"dd", 2}, {"dda", 3}, {"l", 3}, {"m", 3},   {"m\x01", 4}, {"z", 4}, {"\xff\xff", 4},
+      {"", 0},   {"a", 1},   {"c", 1}, {"czz", 1}, {"d", 1},     {"d\x01", 2}, {"dc", 2},
+      {"dd", 2}, {"dda", 3}, {"l", 3}, {"m", 3},   {"m\x01", 4}, {"z", 4},     {"\xff\xff", 4},
   };
   fck_index index = {0};
   CHECK_EQ(FCK_OK, load_index(kRows, COUNT_OF(kRows), 100, &index));
@@ -196,14 +196,14 @@ static void test_index_finds_the_only_block_that_can_hold_a_key(void) {
   CHECK_EQ(4, index.count);
   for (size_t i = 0; i < index.count; i++) {
     const fck_key key = fck_index_key(&index, i);
-    CHECK_EQ(0, fck_compare((const uint8_t *)kRows[i].key, strlen(kRows[i].key), key.data,
-                            key.size));
+    CHECK_EQ(0,
+             fck_compare((const uint8_t *)kRows[i].key, strlen(kRows[i].key), key.data, key.size));
   }
   CHECK_EQ(0x26, fck_index_get(&index, 2)->block.offset);
   CHECK_EQ(8, fck_index_get(&index, 2)->block.size);
   for (size_t i = 0; i < COUNT_OF(kVectors); i++) {
-    CHECK_EQ(kVectors[i].block, fck_index_find(&index, (const uint8_t *)kVectors[i].key,
-                                               strlen(kVectors[i].key)));
+    CHECK_EQ(kVectors[i].block,
+             fck_index_find(&index, (const uint8_t *)kVectors[i].key, strlen(kVectors[i].key)));
   }
   fck_index_free(&index);
 }

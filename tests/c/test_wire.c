@@ -110,9 +110,9 @@ static void test_varint_encoding_is_fixed(void) {
 
 static void test_varint_with_more_bits_than_its_type_is_refused(void) {
   static const char *const kTooLong[] = {
-      "ffffffffffffffffff02",       "ffffffffffffffffff7f", "80808080808080808002",
-      "8080808080808080808000",      "8080808080808080808001",
-      "ffffffffffffffffffffffffff", "80808080808080808081",
+      "ffffffffffffffffff02",   "ffffffffffffffffff7f",   "80808080808080808002",
+      "8080808080808080808000", "8080808080808080808001", "ffffffffffffffffffffffffff",
+      "80808080808080808081",
   };
   for (size_t i = 0; i < COUNT_OF(kTooLong); i++) {
     const bytes b = bytes_from_hex(kTooLong[i]);
@@ -129,7 +129,10 @@ static void test_varint_in_a_longer_form_than_needed_is_read(void) {
     const char *hex;
     uint32_t value;
   } kVectors[] = {
-      {"8000", 0}, {"818000", 1}, {"80808080808080808000", 0}, {"ffffffff8f00", UINT32_MAX},
+      {"8000", 0},
+      {"818000", 1},
+      {"80808080808080808000", 0},
+      {"ffffffff8f00", UINT32_MAX},
   };
   for (size_t i = 0; i < COUNT_OF(kVectors); i++) {
     const bytes b = bytes_from_hex(kVectors[i].hex);
@@ -205,12 +208,12 @@ static void test_fixed_numbers_cut_short_are_truncated(void) {
 
 static void test_field_of_every_type_is_read(void) {
   const bytes b = bytes_from_hex(
-      "08 ac02"                   /* 1: varint 300 */
-      "11 0102030405060708"       /* 2: fixed64 */
-      "1a 03 616263"              /* 3: "abc" */
-      "22 00"                     /* 4: "" */
-      "2d 01020304"               /* 5: fixed32 */
-      "f8ffffff0f 07"             /* 2^29 - 1, the largest number: varint 7 */
+      "08 ac02"             /* 1: varint 300 */
+      "11 0102030405060708" /* 2: fixed64 */
+      "1a 03 616263"        /* 3: "abc" */
+      "22 00"               /* 4: "" */
+      "2d 01020304"         /* 5: fixed32 */
+      "f8ffffff0f 07"       /* 2^29 - 1, the largest number: varint 7 */
   );
   fck_reader r = bytes_reader(b);
   fck_field field;
@@ -287,8 +290,8 @@ static void test_int32_field_has_the_range_of_its_type(void) {
     int64_t value;
     bool is_in_range;
   } kVectors[] = {
-      {0, true},          {1, true},          {-1, true},
-      {INT32_MAX, true},  {INT32_MIN, true},  {(int64_t)INT32_MAX + 1, false},
+      {0, true},           {1, true},          {-1, true},
+      {INT32_MAX, true},   {INT32_MIN, true},  {(int64_t)INT32_MAX + 1, false},
       {UINT32_MAX, false}, {INT64_MAX, false}, {(int64_t)INT32_MIN - 1, false},
       {INT64_MIN, false},
   };
