@@ -560,6 +560,35 @@ def test_error_at_any_step_never_leaves_a_mixture(tmp_path, monkeypatch, num_sha
     assert {"old", "interrupted"} <= outcomes
 
 
+@pytest.mark.parametrize("at", range(1, 5))
+def test_interrupt_behind_any_rename_never_leaves_a_mixture(tmp_path, monkeypatch, at):
+    fastckpt.write(tmp_path / "m", OLD, num_shards=2, sync=False)
+    before = snapshot(tmp_path)
+    real_replace = os.replace
+    renamed = []
+
+    def replace(source, target):
+        real_replace(source, target)
+        renamed.append(target)
+        if len(renamed) == at:  # as if the signal came while the system call ran
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            fastckpt.write(tmp_path / "m", NEW, num_shards=2, sync=False)
+
+    if at == 1:
+        assert snapshot(tmp_path) == before
+    elif at < 4:
+        with pytest.raises(FileNotFoundError, match="interrupted"):
+            fastckpt.read(tmp_path / "m")
+    else:
+        assert_same(read_all(tmp_path / "m"), NEW)
+    fastckpt.write(tmp_path / "m", NEW, sync=False)
+    assert list_names(tmp_path) == file_names("m", 1)
+
+
 @posix
 @pytest.mark.parametrize("limit", [1, 5_000, 400_000])
 def test_full_disk_leaves_what_was_there(folder, limit):
