@@ -1,8 +1,8 @@
 """Read and write TensorFlow checkpoints without TensorFlow: exact, zero-copy, never crashing.
 
 >>> import fastckpt, numpy
->>> fastckpt.write("/tmp/model.ckpt", {"v1": numpy.zeros(3)})
->>> fastckpt.read("/tmp/model.ckpt")["v1"]
+>>> fastckpt.write("model.ckpt", {"v1": numpy.zeros(3)})
+>>> fastckpt.read("model.ckpt")["v1"]
 array([0., 0., 0.])
 """
 

@@ -297,7 +297,6 @@ cdef class TableBuilder:
     def finish(self):
         """Return the table's bytes."""
         cdef fck_handle metaindex, index
-        cdef fck_block_builder empty
         self._flush()
         self._append_empty_block(&metaindex)
         if self.is_pending:

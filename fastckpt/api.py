@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._reader import Bundle, Checkpoint
 from .errors import UnsupportedError
-from .names import index_path, list_files, strip_suffix
+from .names import STATE_FILE, index_path, list_files, strip_suffix
 from .parallel import batches, ordered_map
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ Backend = Literal["auto", "mmap", "pread"]
 Mode = Literal["r", "c"]
 Progress = Callable[[int, int], object]
 
-_STATE_FILE: Final = "checkpoint"
 _SAVED_MODEL_FILES: Final = ("saved_model.pb", "saved_model.pbtxt")
 _TABLE_MAGIC: Final = bytes.fromhex("57fb808b247547db")
 
@@ -110,12 +109,12 @@ def _candidates(path: str) -> Iterator[str]:
     if stripped is not None:
         yield stripped
     folder, base = os.path.split(path)
-    if base == _STATE_FILE and os.path.isfile(path):
+    if base == STATE_FILE and os.path.isfile(path):
         yield from _latest(folder)
     if os.path.isdir(path):
         if any(os.path.isfile(os.path.join(path, name)) for name in _SAVED_MODEL_FILES):
             yield os.path.join(path, "variables", "variables")
-        if os.path.isfile(os.path.join(path, _STATE_FILE)):
+        if os.path.isfile(os.path.join(path, STATE_FILE)):
             yield from _latest(path)
 
 
@@ -124,7 +123,7 @@ def _latest(folder: str) -> Iterator[str]:
     moved while absolute paths stay, the one of that name beside the state file."""
     from .state import read_state
 
-    state = read_state(os.path.join(folder, _STATE_FILE))
+    state = read_state(os.path.join(folder, STATE_FILE))
     latest = state.model_checkpoint_path
     if latest:
         yield os.path.join(folder, latest)
@@ -148,7 +147,7 @@ def _not_found(path: str, tried: list[str]) -> OSError:
     paths = " and ".join(repr(index_path(prefix)) for prefix in dict.fromkeys(tried))
     message = f"no checkpoint: looked for {paths}"
     if os.path.isdir(path):
-        message += f", and in that folder for a state file {_STATE_FILE!r} and a SavedModel"
+        message += f", and in that folder for a state file {STATE_FILE!r} and a SavedModel"
     shards, staged = list_files(tried[-1])
     if shards or staged:
         message += (

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Final
+
+STATE_FILE: Final = "checkpoint"  # one in each folder
 
 _SHARD = re.compile(r"(?P<prefix>.*)\.data-(?P<shard>\d{5,})-of-(?P<count>\d{5,})", re.DOTALL)
 _STAGED = re.compile(r"(?P<final>.*)\.(?:tmp|old)-(?P<token>[0-9a-f]{16})", re.DOTALL)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from .errors import FormatError
 
-__all__ = ["STATE_FILE", "CheckpointState", "read_state"]
+__all__ = ["CheckpointState", "read_state"]
 
-STATE_FILE: Final = "checkpoint"
+_Value = TypeVar("_Value", str, float)
 _MAX_SIZE: Final = 64 << 20  # bytes; a hundred thousand paths have a tenth of this
 
 
@@ -114,8 +114,7 @@ class _Parser:
             raise self._error(f"expected {mark!r}, got {self._text[:40]!r}")
         self._advance()
 
-    def _take_values(self, name: str, values: list, take: object) -> None:  # type: ignore[type-arg]
-        assert callable(take)
+    def _take_values(self, name: str, values: list[_Value], take: Callable[[], _Value]) -> None:
         if self._text != b"[" or name not in _REPEATED:
             values.append(take())
             return

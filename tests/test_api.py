@@ -1,5 +1,6 @@
 """Paths and what they mean, names of files, and `load`."""
 
+import mmap
 import os
 import re
 import shutil
@@ -466,6 +467,15 @@ def test_every_tensor_is_loaded_in_key_order_into_private_memory(tmp_path, threa
 @pytest.mark.parametrize("names", [["s", "a"], ("s", "a"), iter(["s", "a"]), {"s": 1, "a": 2}])
 def test_named_tensors_are_loaded_in_the_order_of_the_names(prefix, names):
     assert list(fastckpt.load(prefix, names)) == ["s", "a"]
+
+
+def test_load_maps_nothing(prefix, monkeypatch):
+    def refuse(*args, **options):
+        raise AssertionError("mapped")
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+
+    assert list(fastckpt.load(prefix)) == sorted(TENSORS)
 
 
 def test_no_names_load_nothing(prefix):

@@ -1,7 +1,9 @@
 """Work in threads: results in order, errors in their place, nothing run far ahead."""
 
+import concurrent.futures
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -102,6 +104,28 @@ def test_threads_end_when_the_results_are_no_longer_wanted():
     results.close()
 
     assert threading.active_count() == before
+
+
+def test_tasks_that_did_not_begin_are_not_run_when_the_results_are_no_longer_wanted(monkeypatch):
+    release = threading.Event()
+    run = []
+
+    def function(task):
+        run.append(task)
+        assert task == 0 or release.wait(30)
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, *args, **options):
+            release.set()
+            super().shutdown(*args, **options)
+
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", Pool)
+    results = ordered_map(function, range(100), 2)
+    next(results)
+
+    results.close()
+
+    assert 2 <= len(run) <= 3
 
 
 def test_batches_of_nothing_are_none():
