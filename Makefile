@@ -22,7 +22,7 @@ RUNS ?= 2000000
 
 BIN = $(VENV)/bin
 # what needs TensorFlow, measures memory, or looks for the package's sources in the checkout
-NOT_ASAN = $(addprefix tests/test_, interop.py property.py lifetime.py layers.py)
+NOT_ASAN = $(addprefix tests/test_, interop.py property.py lifetime.py layers.py gil.py)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*.pyx fastckpt/*.pxd)
 
 .PHONY: demo test test-tf1 check-c asan fuzz bench lint clean
@@ -86,5 +86,5 @@ $(VENV_TF1)/.tools:
 	touch $@
 
 clean:
-	rm -rf build dist *.egg-info $(VENV) $(VENV_TF1) $(VENV_ASAN) tests/c/build
+	rm -rf build dist *.egg-info $(VENV) $(VENV_TF1) $(VENV_ASAN) .venv-wheel tests/c/build
 	rm -f fastckpt/*.so

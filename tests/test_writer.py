@@ -276,11 +276,11 @@ def test_slices_of_different_tensors_under_one_name_are_refused(folder, second):
     before = snapshot(folder)
 
     with (
-        pytest.raises(ValueError, match="tensor 'v'"),
+        pytest.raises(ValueError, match="tensor 'v': .* full shape"),
         fastckpt.Writer(folder / "m") as writer,
     ):
         add_part(writer, 0, 2)
-        add_part(writer, 2, 1, **second)
+        add_part(writer, 2, 1 if second == {"full": 3} else 2, **second)
 
     assert snapshot(folder) == before
 
