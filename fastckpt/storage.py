@@ -390,8 +390,9 @@ class Stage:
             self._sync_path(self._folder)
             os.replace(staged_path(targets[0], self._token), targets[0])
         except BaseException:  # on Windows, say, somebody has the old file open
-            with suppress(FileNotFoundError):
-                os.replace(aside, self._commit_path)
+            if os.path.lexists(staged_path(targets[0], self._token)):
+                with suppress(FileNotFoundError):
+                    os.replace(aside, self._commit_path)
             raise
         for path in targets[1:]:
             os.replace(staged_path(path, self._token), path)
