@@ -25,6 +25,7 @@ __all__ = [
     "overlap",
     "parse_index",
     "resolve",
+    "spell",
     "to_slices",
 ]
 
@@ -74,7 +75,7 @@ def find_tiling_fault(shape: Shape, boxes: Sequence[Box]) -> str | None:
             for edges, (start, length) in zip(borders, box, strict=True)
         )
         if taken[cells].any():
-            return f"the slice {_spell(box)} overlaps another one"
+            return f"the slice {spell(box)} overlaps another one"
         taken[cells] = True
     if taken.all():
         return None
@@ -83,8 +84,9 @@ def find_tiling_fault(shape: Shape, boxes: Sequence[Box]) -> str | None:
     return f"no slice holds the element at {at}"
 
 
-def _spell(box: Box) -> str:
-    return ":".join(f"{start},{length}" for start, length in box)
+def spell(box: Box) -> str:
+    """Return a slice as TensorFlow's `shape_and_slices` spells it."""
+    return ":".join("-" if length == WHOLE else f"{start},{length}" for start, length in box)
 
 
 class Region(NamedTuple):

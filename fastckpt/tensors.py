@@ -16,7 +16,7 @@ from ._payload import decode_strings, verify_variants
 from ._proto import Entry, decode_entry, encode_name, slice_key
 from .dtypes import STRING, DType, by_number
 from .errors import ChecksumError, FormatError, UnsupportedError
-from .slices import Box, Region, byte_runs, find_tiling_fault, overlap, resolve
+from .slices import Box, Region, byte_runs, find_tiling_fault, overlap, resolve, spell
 from .storage import File, empty_bytes
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ __all__ = [
     "read_region",
     "read_tensor",
     "slice_parts",
-    "spell",
     "stored_size",
     "verify_tensor",
 ]
@@ -70,11 +69,6 @@ def dtype_of(path: str, name: str, number: int) -> DType:
         problem = f"expected a known dtype, got number {number}"
         raise UnsupportedError(path, f"entry of tensor {name!r}", problem)
     return dtype
-
-
-def spell(box: Box) -> str:
-    """Return a slice as TensorFlow's `shape_and_slices` spells it."""
-    return ":".join("-" if length < 0 else f"{start},{length}" for start, length in box)
 
 
 def check_rank(source: Source, shape: tuple[int, ...], what: str) -> None:
