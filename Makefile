@@ -21,21 +21,24 @@ PYTHON37 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.7.*/bin/python) pyt
 RUNS ?= 2000000
 
 BIN = $(VENV)/bin
-# what needs TensorFlow, measures memory, or looks for the package's sources in the checkout
-NOT_ASAN = $(addprefix tests/test_, interop.py property.py lifetime.py layers.py gil.py)
+# what measures memory or looks for the package's sources in the checkout
+NOT_ASAN = $(addprefix tests/test_, lifetime.py layers.py gil.py)
+TF1_TESTS = $(addprefix tests/test_, interop.py property.py saver_tf1.py v1.py metagraph.py objects.py)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*.pyx fastckpt/*.pxd)
 
 .PHONY: demo test test-tf1 check-c asan fuzz bench lint clean
 
 demo: $(VENV)/.built
 	$(BIN)/python examples/demo.py
+	$(BIN)/python examples/save_and_restore.py
+	$(BIN)/python examples/transfer_learning.py
 
 test: $(VENV)/.tools
 	$(BIN)/python -m pytest
 
 test-tf1: $(VENV)/.tools $(VENV_TF1)/.tools
 	FASTCKPT_TF1_PYTHON=$(VENV_TF1)/bin/python $(BIN)/python -m pytest \
-	    tests/test_interop.py tests/test_property.py
+	    -m live $(TF1_TESTS)
 
 check-c:
 	$(MAKE) -C tests/c check
@@ -45,7 +48,7 @@ check-c:
 asan: $(VENV_ASAN)/.built
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc \
-	    $(VENV_ASAN)/bin/pytest -k "not memory" \
+	    $(VENV_ASAN)/bin/pytest -k "not memory" -m "not live" \
 	    $(filter-out $(NOT_ASAN), $(wildcard tests/test_*.py))
 
 fuzz:

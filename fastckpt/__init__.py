@@ -6,6 +6,8 @@
 array([0., 0., 0.])
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._reader import Checkpoint, TensorInfo, TensorSlice
 from .api import load, read
 from .errors import (
@@ -17,6 +19,12 @@ from .errors import (
 )
 from .writer import Writer, merge, write
 
+if TYPE_CHECKING:
+    from . import train
+    from .metagraph import MetaGraph, read_meta
+    from .objects import write_objects
+    from .restoring import RestoreReport, restore
+
 __version__ = "0.1.0"
 
 # What `from fastckpt import *` gives, and what documentation tools list.
@@ -25,6 +33,8 @@ __all__ = [
     "CheckpointError",
     "ChecksumError",
     "FormatError",
+    "MetaGraph",
+    "RestoreReport",
     "TensorInfo",
     "TensorNotFoundError",
     "TensorSlice",
@@ -34,5 +44,33 @@ __all__ = [
     "load",
     "merge",
     "read",
+    "read_meta",
+    "restore",
+    "train",
     "write",
+    "write_objects",
 ]
+
+# Where the names are that most programs do not need. They are imported when first asked for:
+# reading a tensor should not wait for what saves a model.
+_LATER = {
+    "MetaGraph": "metagraph",
+    "RestoreReport": "restoring",
+    "read_meta": "metagraph",
+    "restore": "restoring",
+    "write_objects": "objects",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name == "train":
+        return import_module(".train", __name__)
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

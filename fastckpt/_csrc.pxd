@@ -44,9 +44,25 @@ cdef extern from "fck.h" nogil:
 
 
 cdef extern from "wire.h" nogil:
+    ctypedef enum fck_wire_type:
+        FCK_WIRE_VARINT
+        FCK_WIRE_FIXED64
+        FCK_WIRE_BYTES
+        FCK_WIRE_FIXED32
+
+    ctypedef struct fck_field:
+        uint32_t number
+        fck_wire_type type
+        uint64_t value
+        fck_reader bytes
+
+    fck_status fck_read_field(fck_reader *r, fck_field *out)
+    fck_status fck_append_tag(fck_buf *b, uint32_t number, fck_wire_type type)
+    fck_status fck_append_bytes(fck_buf *b, uint32_t number, const uint8_t *data, size_t size)
     fck_status fck_read_varint64(fck_reader *r, uint64_t *out)
     fck_status fck_append_varint(fck_buf *b, uint64_t value)
     fck_status fck_append_fixed32(fck_buf *b, uint32_t value)
+    fck_status fck_append_fixed64(fck_buf *b, uint64_t value)
 
 
 cdef extern from "sstable.h" nogil:

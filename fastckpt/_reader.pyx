@@ -90,7 +90,7 @@ cdef class TensorInfo:
     resources), `tf_dtype` the name that `tf.DType.name` gives. `nbytes` is the size in the
     data files. `shard`, `offset` (bytes in that shard) and `crc32c` (not masked) are None for a
     partitioned tensor, whose `slices` holds a tuple of `slice` objects per part; it is empty
-    for every other tensor.
+    for every other tensor. A V1 file encodes its tensors: `offset` and `crc32c` are None.
     """
 
     cdef readonly str name
@@ -98,6 +98,7 @@ cdef class TensorInfo:
     cdef readonly str tf_dtype
     cdef readonly tuple shape
     cdef readonly int64_t nbytes
+    cdef bint _is_located       # whether offset and crc32c say something
     cdef int _shard
     cdef int64_t _offset
     cdef uint32_t _crc32c
@@ -109,15 +110,16 @@ cdef class TensorInfo:
 
     @property
     def offset(self):
-        return None if self.slices else self._offset
+        return None if self.slices or not self._is_located else self._offset
 
     @property
     def crc32c(self):
-        return None if self.slices else self._crc32c
+        return None if self.slices or not self._is_located else self._crc32c
 
     def _fields(self):
+        offset, crc = (self._offset, self._crc32c) if self._is_located else (None, None)
         return (self.name, self.dtype, self.tf_dtype, self.shape, self.nbytes, self._shard,
-                self._offset, self._crc32c, self.slices)
+                offset, crc, self.slices)
 
     def __eq__(self, other):
         if not isinstance(other, TensorInfo):
@@ -128,7 +130,7 @@ cdef class TensorInfo:
         return hash((self.name, self.tf_dtype, self.shape, self._shard, self._offset))
 
     def __reduce__(self):
-        return _make_info, self._fields()
+        return make_info, self._fields()
 
     def __repr__(self):
         return (f"TensorInfo(name={self.name!r}, dtype={self.dtype}, tf_dtype={self.tf_dtype!r}, "
@@ -136,17 +138,20 @@ cdef class TensorInfo:
                 f"offset={self.offset}, crc32c={self.crc32c}, slices={self.slices})")
 
 
-def _make_info(str name, dtype, str tf_dtype, tuple shape, int64_t nbytes, int shard,
-               int64_t offset, uint32_t crc32c, tuple slices):
+def make_info(str name, dtype, str tf_dtype, tuple shape, int64_t nbytes, int shard, offset,
+              crc32c, tuple slices):
+    """Return a `TensorInfo`; offset and crc32c are both numbers or both None."""
     cdef TensorInfo info = TensorInfo.__new__(TensorInfo)
     info.name = name
     info.dtype = dtype
     info.tf_dtype = tf_dtype
     info.shape = shape
     info.nbytes = nbytes
+    info._is_located = offset is not None
     info._shard = shard
-    info._offset = offset
-    info._crc32c = crc32c
+    if info._is_located:
+        info._offset = offset
+        info._crc32c = crc32c
     info.slices = slices
     return info
 
@@ -159,7 +164,7 @@ cdef class TensorSlice:
     be verified; open the checkpoint with `verify=True` to have each tensor verified first.
     """
 
-    cdef Bundle _checkpoint
+    cdef Checkpoint _checkpoint
     cdef readonly str name
     cdef readonly tuple shape
     cdef readonly object dtype
@@ -180,6 +185,16 @@ cdef class TensorSlice:
         return f"<slice handle of {self.name!r}: shape {self.shape}, dtype {self.dtype}>"
 
 
+def make_handle(Checkpoint checkpoint not None, str name, tuple shape, dtype):
+    """Return a lazy handle on a tensor of a checkpoint that has `_read_part`."""
+    cdef TensorSlice handle = TensorSlice.__new__(TensorSlice)
+    handle._checkpoint = checkpoint
+    handle.name = name
+    handle.shape = shape
+    handle.dtype = dtype
+    return handle
+
+
 cdef class Checkpoint:
     """A mapping of tensor names, in key (byte) order, to NumPy arrays. Made by `fastckpt.read`.
 
@@ -192,6 +207,14 @@ cdef class Checkpoint:
     cdef readonly int num_shards
     cdef readonly int version
     cdef readonly str byteorder
+
+    def __init__(self, str path not None, str format not None, int num_shards, int version,
+                 str byteorder not None):
+        self.path = path
+        self.format = format
+        self.num_shards = num_shards
+        self.version = version
+        self.byteorder = byteorder
 
     # ---- What a format provides ----
 
@@ -230,16 +253,41 @@ cdef class Checkpoint:
         """Drop the checkpoint's own references. Arrays that were handed out stay valid."""
         raise NotImplementedError
 
+    def _entry(self, name):
+        """Return the `Entry` of a tensor; of a V1 tensor its dtype and shape count."""
+        raise NotImplementedError
+
     def _parts(self, name):
         """Return (stored box or None, `Entry`, `File`) of each range of a tensor's raw bytes;
         None if the bytes are not what a new V2 checkpoint would hold."""
         return None
+
+    def _read_part(self, str name, index):
+        """Return the part of a tensor that a basic index selects."""
+        raise NotImplementedError
 
     def _read_parts(self, name):
         """Yield (stored box or None, array) of each part of a tensor, as it is partitioned."""
         yield None, self.get_tensor(name, copy=True)
 
     # ---- What follows from it ----
+
+    @property
+    def object_graph(self):
+        """The objects that `tf.train.Checkpoint` or Keras saved, as an `ObjectGraph`: a tree with
+        their names. None for a checkpoint of plain names. Read anew each time that it is asked
+        for; raises `FormatError` for a graph that is broken."""
+        from fastckpt.object_graph import read_object_graph
+
+        return read_object_graph(self)
+
+    @property
+    def variables(self):
+        """A dict of readable paths (``model/dense/kernel``) to tensor names, by the object graph;
+        without one, of each name to itself."""
+        from fastckpt.object_graph import read_variables
+
+        return read_variables(self)
 
     def __getitem__(self, name):
         return self.get_tensor(name)
@@ -315,13 +363,11 @@ cdef class Bundle(Checkpoint):
             raise ValueError(f"backend: expected 'auto', 'mmap' or 'pread', got {backend!r}")
         if mode not in ("r", "c"):
             raise ValueError(f"mode: expected 'r' or 'c', got {mode!r}")
-        self.path = path
-        self.format = "V2"
         file = File(index_path(path))
         table = Table(file)
-        self.num_shards, self._is_big_endian, self.version = decode_header(
-            table.first(), file.path)
-        self.byteorder = "big" if self._is_big_endian else "little"
+        num_shards, self._is_big_endian, version = decode_header(table.first(), file.path)
+        byteorder = "big" if self._is_big_endian else "little"
+        super().__init__(path, "V2", num_shards, version, byteorder)
         if backend == "auto":
             backend = "pread" if file.is_network() else "mmap"
         self.backend = backend
@@ -396,12 +442,7 @@ cdef class Bundle(Checkpoint):
         name = exact_name(name)
         self._find(name, &entry)
         cdef _Row row = _row_of(entry.dtype, self.path, name)
-        cdef TensorSlice handle = TensorSlice.__new__(TensorSlice)
-        handle._checkpoint = self
-        handle.name = name
-        handle.shape = shape_of(&entry)
-        handle.dtype = row.numpy()
-        return handle
+        return make_handle(self, name, shape_of(&entry), row.numpy())
 
     def problems(self):
         from fastckpt.audit import find_problems
@@ -416,7 +457,6 @@ cdef class Bundle(Checkpoint):
         return index_path(self.path)
 
     def _entry(self, name):
-        """Return the `Entry` of a tensor; its slices are as stored."""
         cdef fck_entry entry
         name = exact_name(name)
         self._find(name, &entry)
@@ -626,7 +666,6 @@ cdef class Bundle(Checkpoint):
         return 0
 
     def _read_part(self, str name, index):
-        """Return the part of a tensor that a basic index selects."""
         cdef fck_entry entry
         self._find(name, &entry)
         selection = parse_index(index, shape_of(&entry))
@@ -660,6 +699,7 @@ cdef class Bundle(Checkpoint):
         info.tf_dtype = row.name
         info.shape = shape_of(entry)
         info.nbytes = nbytes
+        info._is_located = True
         info._shard = entry.shard_id
         info._offset = entry.offset
         info._crc32c = unmask_crc(entry.masked_crc32c)

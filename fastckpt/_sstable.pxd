@@ -12,6 +12,7 @@ cdef class Table:
     cdef readonly object file
     cdef fck_index index
     cdef LoadedBlock *loaded
+    cdef dict recent    # number -> (content, size of the block) of what read_once loaded last
     cdef list contents  # what loaded[i].view borrows from
 
     cdef size_t block_count(self) noexcept
@@ -19,6 +20,8 @@ cdef class Table:
     cdef bint find(self, const uint8_t *key, size_t size, fck_reader *value) except -1
     cdef int _load(self, size_t i) except -1
     cdef int _verify(self, size_t i) except -1
+    cdef int _verify_block(self, size_t i, LoadedBlock *block) except -1
+    cdef bytes _open_once(self, size_t i, fck_block *view)
 
 
 cdef class Cursor:

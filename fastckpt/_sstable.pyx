@@ -29,6 +29,9 @@ cdef size_t _BLOCK_SIZE = 262144
 cdef uint32_t _DATA_INTERVAL = 16
 cdef uint32_t _INDEX_INTERVAL = 1
 
+# One for each thread that reads a V1 checkpoint.
+cdef size_t _MAX_RECENT = 8
+
 # A snappy copy makes at most 64 bytes of 3; what claims more than this is a bomb.
 cdef uint64_t _MAX_SNAPPY_RATIO = 32
 
@@ -45,6 +48,7 @@ cdef class Table:
     def __cinit__(self):
         self.loaded = NULL
         self.contents = []
+        self.recent = {}
 
     def __init__(self, file):
         self.file = file
@@ -110,22 +114,26 @@ cdef class Table:
 
     cdef int _verify(self, size_t i) except -1:
         """Verify all that is in a block. Threads that do so at the same time agree."""
+        if self.contents[i] is None:
+            self._load(i)
+        self._verify_block(i, &self.loaded[i])
+        self.loaded[i].is_verified = True
+        return 0
+
+    cdef int _verify_block(self, size_t i, LoadedBlock *block) except -1:
+        """Verify the entries of a block that was opened, and count them."""
         cdef fck_key up_to = fck_index_key(&self.index, i)
         cdef fck_key after
         cdef size_t offset = 0
         cdef fck_status status
         if i > 0:
             after = fck_index_key(&self.index, i - 1)
-        if self.contents[i] is None:
-            self._load(i)
-        cdef LoadedBlock *block = &self.loaded[i]
         with nogil:
             status = fck_block_verify(&block.view, &after if i > 0 else NULL, &up_to,
                                       &block.entry_count, &offset)
         if status != FCK_OK:
             at = fck_index_get(&self.index, i).block.offset
             check(status, self.file.path, f"block {i} at {at}, entry at {offset}")
-        block.is_verified = True
         return 0
 
     def first(self):
@@ -150,6 +158,45 @@ cdef class Table:
         if not self.find(<const uint8_t *><const char *>key, len(key), &value):
             return None
         return (<const char *>value.p)[:value.end - value.p]
+
+    def read_once(self, bytes key not None):
+        """Return the value of a key, or None, without keeping what was loaded for it; only the
+        last few small blocks stay. For V1 checkpoints, whose values are the tensors."""
+        cdef const uint8_t *key_data = <const uint8_t *><const char *>key
+        cdef size_t i = fck_index_find(&self.index, key_data, len(key))
+        cdef fck_block view
+        cdef fck_reader value
+        cdef cbool found = False
+        if i == self.index.count:
+            return None
+        content = self._open_once(i, &view)  # keeps alive what the view borrows
+        check(fck_block_find(&view, key_data, len(key), &found, &value), self.file.path,
+              f"block {i}")
+        return (<const char *>value.p)[:value.end - value.p] if found else None
+
+    cdef bytes _open_once(self, size_t i, fck_block *view):
+        """Open a block, verified, as a view of the bytes that are returned."""
+        cdef LoadedBlock block
+        recent = self.recent.get(i)
+        if recent is not None:
+            content, size = recent
+            check(fck_block_open(<const uint8_t *><const char *>content, size, view),
+                  self.file.path, f"block {i}")
+            return content
+        if self.contents[i] is not None and self.loaded[i].is_verified:
+            view[0] = self.loaded[i].view
+            return self.contents[i]
+        at = fck_index_get(&self.index, i).block.offset
+        content = _read_block(self.file, fck_index_get(&self.index, i).block, &block.view,
+                              f"block {i} at {at}")
+        self._verify_block(i, &block)
+        view[0] = block.view
+        size = block.view.entries_size + 4 * (block.view.restart_count + 1)
+        if size <= 2 * _BLOCK_SIZE:
+            if len(self.recent) >= _MAX_RECENT:
+                self.recent.pop(next(iter(self.recent)), None)
+            self.recent[i] = (content, size)
+        return content
 
     def items(self):
         """Yield (key, value) in key order. Raises when a broken block is reached."""

@@ -6,10 +6,10 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._reader import Bundle, Checkpoint
-from .errors import UnsupportedError
 from .names import STATE_FILE, index_path, list_files, strip_suffix
 from .parallel import batches, ordered_map
 
@@ -23,7 +23,6 @@ Mode = Literal["r", "c"]
 Progress = Callable[[int, int], object]
 
 _SAVED_MODEL_FILES: Final = ("saved_model.pb", "saved_model.pbtxt")
-_TABLE_MAGIC: Final = bytes.fromhex("57fb808b247547db")
 
 
 def read(
@@ -37,8 +36,9 @@ def read(
 
     `path` is the prefix (``model.ckpt-1000``), its ``.index``, any of its
     ``.data-XXXXX-of-XXXXX``, its ``.meta``, a folder with a ``checkpoint`` state file (the
-    latest checkpoint is opened) or that file, or a SavedModel folder. An exact prefix wins over
-    every other reading of the same string.
+    latest checkpoint is opened) or that file, a SavedModel folder, or a version 1 checkpoint: its
+    file, one of its shards, or their pattern (``model.ckpt-?????-of-00003``). An exact prefix wins
+    over every other reading of the same string.
 
     With `verify` the bytes of each tensor are verified when it is first asked for; copies always
     are, and so is every block of the index. `backend` "mmap" maps the data files; "pread" reads a
@@ -46,13 +46,27 @@ def read(
     safe when somebody truncates files in place; "auto" is "pread" on network file systems, else
     "mmap". With `mode="c"` maps are copy-on-write: views are writable, the files never change.
 
-    Raises `FileNotFoundError` that names near misses, `FormatError`, `ChecksumError`, and
-    `UnsupportedError` for a version 1 checkpoint.
+    Tensors of a version 1 checkpoint are decoded each time: always copies, always verified,
+    whatever the options.
+
+    Raises `FileNotFoundError` that names near misses, `FormatError` and `ChecksumError`.
     """
     name = os.fsdecode(path)
     with suppress(FileNotFoundError, NotADirectoryError):
         return Bundle(name, verify=verify, backend=backend, mode=mode)
-    return Bundle(_find_prefix(name), verify=verify, backend=backend, mode=mode)
+    from .v1 import V1Checkpoint, open_v1
+
+    tried = []
+    for prefix in chain([name], _candidates(name)):
+        tried.append(prefix)
+        if os.path.isfile(index_path(prefix)):
+            return Bundle(prefix, verify=verify, backend=backend, mode=mode)
+        old = open_v1(prefix)
+        if old is not None:
+            return old
+    if os.path.isfile(name) and len(tried) == 1:  # a file that is no part of a V2 checkpoint
+        return V1Checkpoint(name)  # raises what is wrong with it
+    raise _not_found(name, tried)
 
 
 def load(
@@ -89,20 +103,6 @@ def load(
         return tensors
 
 
-def _find_prefix(path: str) -> str:
-    """Return the prefix that a path means when it is not one itself."""
-    tried = [path]
-    for prefix in _candidates(path):
-        if os.path.isfile(index_path(prefix)):
-            return prefix
-        tried.append(prefix)
-    if _is_table(path):
-        raise UnsupportedError(
-            path, "checkpoint", "expected format V2 (a prefix with an .index file), got a V1 file"
-        )
-    raise _not_found(path, tried)
-
-
 def _candidates(path: str) -> Iterator[str]:
     """Yield the prefixes that a path may stand for, the likeliest first."""
     stripped = strip_suffix(path)
@@ -128,18 +128,6 @@ def _latest(folder: str) -> Iterator[str]:
     if latest:
         yield os.path.join(folder, latest)
         yield os.path.join(folder, os.path.basename(latest))
-
-
-def _is_table(path: str) -> bool:
-    if not os.path.isfile(path):  # opening a pipe would wait for its writer
-        return False
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - len(_TABLE_MAGIC)))
-            return file.read() == _TABLE_MAGIC
-    except OSError:
-        return False
 
 
 def _not_found(path: str, tried: list[str]) -> OSError:

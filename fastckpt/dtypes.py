@@ -148,13 +148,23 @@ def _to_array(name: str, value: object) -> npt.NDArray[Any]:
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         return np.asarray(np.from_dlpack(value))
     try:
+        if _is_list_of_text(value):
+            # NumPy's fixed-width strings drop the NULs at an end, and all get the longest's size
+            return np.asarray(value, dtype=object)
         array = np.asarray(value)
         if array.dtype.kind in _STRING_KINDS and isinstance(value, (list, tuple)):
-            # NumPy's fixed-width strings drop the NULs that a string ends with
-            array = np.asarray(value, dtype=object)
+            array = np.asarray(value, dtype=object)  # a number among text, which is then refused
     except ValueError as error:
         raise ValueError(f"tensor {name!r}: {error}") from error
     return array
+
+
+def _is_list_of_text(value: object) -> bool:
+    """Whether the first of the innermost items of a list is text."""
+    is_list = isinstance(value, (list, tuple))
+    while isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    return is_list and isinstance(value, (bytes, str))
 
 
 def _find_dtype(name: str, array: npt.NDArray[Any]) -> DType:

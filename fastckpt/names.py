@@ -26,6 +26,16 @@ def shard_path(prefix: str, shard: int, num_shards: int) -> str:
     return f"{prefix}.data-{shard:05d}-of-{num_shards:05d}"
 
 
+def v1_shard_path(prefix: str, shard: int, num_shards: int) -> str:
+    """Return the path of one file of a sharded V1 checkpoint."""
+    return f"{prefix}-{shard:05d}-of-{num_shards:05d}"
+
+
+def v1_pattern(prefix: str, num_shards: int) -> str:
+    """Return what TensorFlow calls the path of a sharded V1 checkpoint."""
+    return f"{prefix}-?????-of-{num_shards:05d}"
+
+
 def strip_suffix(path: str) -> str | None:
     """Return the prefix that an index, data or meta file belongs to, or None."""
     for suffix in (".index", ".meta"):

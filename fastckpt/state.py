@@ -6,22 +6,38 @@ A `CheckpointState` message in protobuf's text format (docs/format.md, "State fi
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
+from . import textproto
 from .errors import FormatError
+from .lookup import checkpoint_exists
+from .names import STATE_FILE
+from .storage import File, replace_file
 
-__all__ = ["CheckpointState", "read_state"]
+__all__ = [
+    "CheckpointState",
+    "get_checkpoint_state",
+    "latest_checkpoint",
+    "make_state",
+    "read_state",
+    "store_state",
+    "update_checkpoint_state",
+    "write_state",
+]
 
-_Value = TypeVar("_Value", str, float)
 _MAX_SIZE: Final = 64 << 20  # bytes; a hundred thousand paths have a tenth of this
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointState:
-    """What a state file says. Paths are as written: relative ones to the file's folder."""
+    """What a state file says; the names are those of the fields of the message.
+
+    `read_state` gives paths as they are written, relative ones to the file's folder, and
+    `get_checkpoint_state` joined with it. Timestamps are seconds since 1970; only
+    `CheckpointManager` writes them.
+    """
 
     model_checkpoint_path: str = ""
     all_model_checkpoint_paths: tuple[str, ...] = ()
@@ -29,127 +45,156 @@ class CheckpointState:
     last_preserved_timestamp: float = 0.0
 
 
-_TOKEN: Final = re.compile(
-    rb"""(?:[ \t\r\n\f\v]|\#[^\n]*)*        # white space and comments
-    (?: (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-      | (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[fF]?)
-      | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
-      | (?P<mark>[-:,;\[\]])
-      | (?P<end>\Z)
-    )""",
-    re.VERBOSE | re.DOTALL,
-)
-_ESCAPE: Final = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|(.))", re.DOTALL)
-_SIMPLE_ESCAPES: Final = {
-    b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v",
-    b"\\": b"\\", b"'": b"'", b'"': b'"', b"?": b"?",
-}  # fmt: skip
-_STRINGS: Final = ("model_checkpoint_path", "all_model_checkpoint_paths")
-_DOUBLES: Final = ("all_model_checkpoint_timestamps", "last_preserved_timestamp")
-_REPEATED: Final = ("all_model_checkpoint_paths", "all_model_checkpoint_timestamps")
+_FIELDS: Final = {
+    "model_checkpoint_path": textproto.Field(str, is_repeated=False),
+    "all_model_checkpoint_paths": textproto.Field(str, is_repeated=True),
+    "all_model_checkpoint_timestamps": textproto.Field(float, is_repeated=True),
+    "last_preserved_timestamp": textproto.Field(float, is_repeated=False),
+}
 
 
 def read_state(path: str) -> CheckpointState:
     """Read a state file. Raises `FormatError` for one that is damaged, `OSError` as `open` does."""
-    if os.path.getsize(path) > _MAX_SIZE:
-        raise FormatError(path, "state file", f"expected at most {_MAX_SIZE} bytes, got more")
-    with open(path, "rb") as file:
-        return _Parser(path, file.read()).parse()
+    file = File(path)
+    if file.size > _MAX_SIZE:
+        problem = f"expected at most {_MAX_SIZE} bytes, got {file.size}"
+        raise FormatError(path, "state file", problem)
+    values = textproto.parse(_FIELDS, file.read(0, file.size, "state file"), path, "state file")
+    return CheckpointState(
+        (values["model_checkpoint_path"] or [""])[-1],  # of two, the last counts
+        tuple(values["all_model_checkpoint_paths"]),
+        tuple(values["all_model_checkpoint_timestamps"]),
+        (values["last_preserved_timestamp"] or [0.0])[-1],
+    )
 
 
-class _Parser:
-    """Reads `name: value` fields; a value may be a list, a string several literals."""
+def write_state(path: str, state: CheckpointState, *, sync: bool = True) -> None:
+    """Write a state file at once, with the text that TensorFlow 1.15 writes."""
+    last = state.last_preserved_timestamp
+    values = {
+        "model_checkpoint_path": [state.model_checkpoint_path],
+        "all_model_checkpoint_paths": state.all_model_checkpoint_paths,
+        "all_model_checkpoint_timestamps": state.all_model_checkpoint_timestamps,
+        "last_preserved_timestamp": [last] if last else [],  # a default is not written
+    }
+    replace_file(path, textproto.encode(_FIELDS, values), sync=sync)
 
-    def __init__(self, path: str, text: bytes) -> None:
-        self._path = path
-        self._tokens = self._split(text)
-        self._kind, self._text, self._at = next(self._tokens)
 
-    def parse(self) -> CheckpointState:
-        strings: dict[str, list[str]] = {name: [] for name in _STRINGS}
-        doubles: dict[str, list[float]] = {name: [] for name in _DOUBLES}
-        while self._kind != "end":
-            name = self._take("name").decode()
-            self._take_mark(b":")
-            if name in strings:
-                self._take_values(name, strings[name], self._take_string)
-            elif name in doubles:
-                self._take_values(name, doubles[name], self._take_double)
-            else:
-                raise self._error(f"expected a field of CheckpointState, got {name!r}")
-            if self._text in (b",", b";"):
-                self._advance()
-        return CheckpointState(
-            (strings["model_checkpoint_path"] or [""])[-1],
-            tuple(strings["all_model_checkpoint_paths"]),
-            tuple(doubles["all_model_checkpoint_timestamps"]),
-            (doubles["last_preserved_timestamp"] or [0.0])[-1],
+def get_checkpoint_state(
+    checkpoint_dir: str | os.PathLike[str], latest_filename: str | None = None
+) -> CheckpointState | None:
+    """Return what the state file of a folder says, its paths joined with the folder; None if
+    there is no such file.
+
+    Folders get moved while absolute paths stay: one that leads nowhere is replaced by the
+    checkpoint of that name in the folder, where there is one. Raises `FormatError`, a
+    `ValueError`, for a file that is damaged (where TensorFlow warns and returns None), or that
+    names no checkpoint.
+    """
+    folder = os.fsdecode(checkpoint_dir)
+    path = os.path.join(folder, latest_filename or STATE_FILE)
+    try:
+        state = read_state(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not state.model_checkpoint_path:
+        problem = "expected a model_checkpoint_path, got none"
+        raise FormatError(path, f"Invalid checkpoint state loaded from {folder}", problem)
+    return replace(
+        state,
+        model_checkpoint_path=_locate(folder, state.model_checkpoint_path),
+        all_model_checkpoint_paths=tuple(
+            _locate(folder, each) for each in state.all_model_checkpoint_paths
+        ),
+    )
+
+
+def _locate(folder: str, path: str) -> str:
+    if not os.path.isabs(path):
+        return os.path.join(folder, path)
+    beside = os.path.join(folder, os.path.basename(path))
+    return beside if not checkpoint_exists(path) and checkpoint_exists(beside) else path
+
+
+def latest_checkpoint(
+    checkpoint_dir: str | os.PathLike[str], latest_filename: str | None = None
+) -> str | None:
+    """Return the path of the latest checkpoint that a folder's state file names; None if there is
+    no state file, or no such checkpoint. Raises `FormatError` for a damaged state file."""
+    state = get_checkpoint_state(checkpoint_dir, latest_filename)
+    if state is None or not checkpoint_exists(state.model_checkpoint_path):
+        return None
+    return state.model_checkpoint_path
+
+
+def update_checkpoint_state(
+    save_dir: str | os.PathLike[str],
+    model_checkpoint_path: str | os.PathLike[str],
+    all_model_checkpoint_paths: Sequence[str] | None = None,
+    latest_filename: str | None = None,
+    all_model_checkpoint_timestamps: Sequence[float] | None = None,
+    last_preserved_timestamp: float | None = None,
+) -> None:
+    """Write the state file of a folder, as `tf.train.update_checkpoint_state` does.
+
+    Where `save_dir` is relative, paths that are too are stored relative to it; absolute ones
+    stay as they are. The newest path is added to the list of all if it does not end it. Raises
+    `ValueError` for timestamps that do not match the paths, `RuntimeError` for a checkpoint with
+    the path of the state file.
+    """
+    state = make_state(
+        os.fsdecode(save_dir),
+        os.fsdecode(model_checkpoint_path),
+        all_model_checkpoint_paths or (),
+        all_model_checkpoint_timestamps or (),
+        last_preserved_timestamp,
+        save_relative_paths=False,
+    )
+    store_state(os.fsdecode(save_dir), state, latest_filename)
+
+
+def store_state(folder: str, state: CheckpointState, latest_filename: str | None = None) -> None:
+    """Write the state file of a folder. Raises `RuntimeError` for a checkpoint with its path."""
+    path = os.path.join(folder, latest_filename or STATE_FILE)
+    if path == state.model_checkpoint_path:
+        raise RuntimeError(
+            f"Save path {path!r} conflicts with path used for checkpoint state.  "
+            "Please use a different save path."
+        )
+    write_state(path, state)
+
+
+def make_state(
+    save_dir: str,
+    model_checkpoint_path: str,
+    all_paths: Sequence[str],
+    timestamps: Sequence[float] = (),
+    last_preserved: float | None = None,
+    *,
+    save_relative_paths: bool,
+) -> CheckpointState:
+    """Return the state that TensorFlow would write into a folder: paths relative to it where it
+    stores them so (docs/format.md, "State file"). Raises `ValueError` for timestamps that do
+    not match the paths."""
+    paths = list(all_paths)
+    if not paths or paths[-1] != model_checkpoint_path:
+        paths.append(model_checkpoint_path)
+    if timestamps and len(timestamps) != len(paths):
+        raise ValueError(
+            "Checkpoint timestamps, if provided, must match checkpoint paths "
+            f"(got paths {paths} and timestamps {list(timestamps)})"
         )
 
-    def _split(self, text: bytes) -> Iterator[tuple[str, bytes, int]]:
-        at = 0
-        while True:
-            match = _TOKEN.match(text, at)
-            if match is None or match.lastgroup is None:
-                problem = f"at {at}: expected protobuf text, got {text[at : at + 20]!r}"
-                raise FormatError(self._path, "state file", problem)
-            yield match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)
-            at = match.end()
+    def to_stored(path: str) -> str:
+        if save_relative_paths and os.path.isabs(path):
+            path = os.path.relpath(path, save_dir)
+        if not os.path.isabs(save_dir) and not os.path.isabs(path):
+            path = os.path.relpath(path, save_dir)
+        return path
 
-    def _advance(self) -> bytes:
-        text = self._text
-        self._kind, self._text, self._at = next(self._tokens)
-        return text
-
-    def _error(self, problem: str) -> FormatError:
-        return FormatError(self._path, "state file", f"at {self._at}: {problem}")
-
-    def _take(self, kind: str) -> bytes:
-        if self._kind != kind:
-            raise self._error(f"expected a {kind}, got {self._text[:40]!r}")
-        return self._advance()
-
-    def _take_mark(self, mark: bytes) -> None:
-        if self._kind != "mark" or self._text != mark:
-            raise self._error(f"expected {mark!r}, got {self._text[:40]!r}")
-        self._advance()
-
-    def _take_values(self, name: str, values: list[_Value], take: Callable[[], _Value]) -> None:
-        if self._text != b"[" or name not in _REPEATED:
-            values.append(take())
-            return
-        is_due = False  # behind a comma
-        self._advance()
-        while self._text != b"]" or is_due:
-            values.append(take())
-            is_due = self._text == b","
-            if is_due:
-                self._advance()
-            elif self._text != b"]":
-                raise self._error(f"expected b',' or b']', got {self._text[:40]!r}")
-        self._advance()
-
-    def _take_string(self) -> str:
-        literals = [self._take("string")]
-        while self._kind == "string":
-            literals.append(self._advance())
-        content = b"".join(_ESCAPE.sub(self._unescape, literal[1:-1]) for literal in literals)
-        return os.fsdecode(content)
-
-    def _unescape(self, match: re.Match[bytes]) -> bytes:
-        octal, hexadecimal, simple = match.groups()
-        if octal is not None:
-            return bytes([int(octal, 8) & 0xFF])
-        if hexadecimal is not None:
-            return bytes([int(hexadecimal, 16)])
-        if simple not in _SIMPLE_ESCAPES:
-            raise self._error(f"expected an escape, got {match[0]!r}")
-        return _SIMPLE_ESCAPES[simple]
-
-    def _take_double(self) -> float:
-        sign = -1.0 if self._text == b"-" else 1.0
-        if sign < 0:
-            self._advance()
-        if self._kind == "name" and self._text.lower() in (b"inf", b"infinity", b"nan"):
-            return sign * float(self._advance())
-        return sign * float(self._take("number").rstrip(b"fF"))
+    return CheckpointState(
+        to_stored(model_checkpoint_path),
+        tuple(map(to_stored, paths)),
+        tuple(timestamps),
+        last_preserved or 0.0,
+    )

@@ -23,7 +23,15 @@ from .names import aside_path, split_staged, staged_path
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["File", "OutputFile", "Stage", "empty_bytes", "is_network", "leftovers"]
+__all__ = [
+    "File",
+    "OutputFile",
+    "Stage",
+    "empty_bytes",
+    "is_network",
+    "leftovers",
+    "replace_file",
+]
 
 _CHUNK: Final = 256 * 1024  # read or written and checksummed while it is in the CPU's cache
 _READ_FLAGS: Final = (
@@ -400,13 +408,8 @@ class Stage:
             os.unlink(aside)
 
     def _sync_path(self, path: str) -> None:
-        if not self._sync or os.name != "posix":  # Windows cannot sync a folder
-            return
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        if self._sync:
+            _sync_path(path)
 
     def __enter__(self) -> Stage:
         return self
@@ -418,6 +421,47 @@ class Stage:
         trace: TracebackType | None,
     ) -> None:
         self.discard()
+
+
+def replace_file(path: str, data: bytes, *, sync: bool) -> None:
+    """Write a file at once: whoever opens the path finds what was there before, or all of it.
+
+    With `sync` it survives a power loss. Removes what dead writers of this path left behind.
+    """
+    folder, base = os.path.split(path)
+    folder = folder or os.curdir
+    with _exclusive(folder):  # until it is locked it looks like a dead writer's
+        file = OutputFile(staged_path(path, os.urandom(8).hex()))
+        file.lock()
+    try:
+        file.append(data)
+        file.finish(sync=sync)
+        if os.name != "posix":  # where open files cannot be renamed
+            file.close()
+        os.replace(file.path, path)
+    except BaseException:
+        file.close()
+        with suppress(OSError):
+            os.unlink(file.path)
+        raise
+    file.close()
+    if sync:
+        _sync_path(folder)
+    with _exclusive(folder):
+        staged = [name for name in os.listdir(folder) if (split_staged(name) or "")[:1] == (base,)]
+        for left in leftovers(os.path.join(folder, name) for name in staged):
+            with suppress(OSError):
+                os.unlink(left)
+
+
+def _sync_path(path: str) -> None:
+    if os.name != "posix":  # Windows cannot sync a folder
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def _count_items(source: Source, entry: Entry, what: str) -> int:
     Dimensions must multiply to less than 2**63 bytes even beside one of 0: NumPy's own rule.
     """
     dtype = dtype_of(source.index_path, what, entry.dtype)
-    largest = math.prod(dim for dim in entry.shape if dim > 0) * max(1, dtype.item_size)
+    largest = math.prod(dim for dim in entry.shape if dim > 0) * dtype.numpy.itemsize
     if largest > _MAX_SIZE:
         problem = f"expected less than 2**63 bytes, got the shape {entry.shape}"
         raise FormatError(source.index_path, f"entry of {what}", problem)

@@ -35,10 +35,15 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "tensorflow: imports TensorFlow beside fastckpt in one process"
     )
+    config.addinivalue_line("markers", "live: asks a real TensorFlow; given to those that do")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by the marker
 def pytest_collection_modifyitems(config, items):
     config.stash[DESELECTED] = 0
+    for item in items:
+        if is_live(item):
+            item.add_marker("live")
     if TF1_PYTHON:
         deselect(config, items, lambda item: item.get_closest_marker("tensorflow"))
     elif not MUST_BE_LIVE and importlib.util.find_spec("tensorflow") is None:

@@ -137,7 +137,7 @@ def test_staged_file_alone_says_that_a_save_was_interrupted(tmp_path):
 def test_broken_state_file_is_a_format_error(prefix, text):
     (prefix.parent / "checkpoint").write_text(text)
 
-    with pytest.raises(fastckpt.FormatError, match="checkpoint: state file: at "):
+    with pytest.raises(fastckpt.FormatError, match="checkpoint: state file at "):
         fastckpt.read(prefix.parent)
 
 
@@ -187,15 +187,6 @@ def test_folder_in_the_place_of_an_index_is_an_os_error(tmp_path, path):
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["v1_plain/model.ckpt-3", "v1_dtypes/model.ckpt", "v1_sharded/model.ckpt-5-00000-of-00003"],
-)
-def test_v1_file_is_unsupported(golden, path):
-    with pytest.raises(fastckpt.UnsupportedError, match="expected format V2 .*, got a V1 file"):
-        fastckpt.read(golden / path)
-
-
-@pytest.mark.parametrize(
     ("option", "value"),
     [("backend", "file"), ("backend", None), ("mode", "w"), ("mode", "r+"), ("mode", None)],
 )
@@ -212,6 +203,34 @@ def test_options_are_by_keyword_only(prefix):
 
 
 # ---- paths that do
+
+
+@pytest.mark.parametrize(
+    ("path", "opened"),
+    [
+        ("v1_plain/model.ckpt-2", "v1_plain/model.ckpt-2"),
+        ("v1_plain/model.ckpt-3.meta", "v1_plain/model.ckpt-3"),
+        ("v1_plain", "v1_plain/model.ckpt-3"),
+        ("v1_plain/checkpoint", "v1_plain/model.ckpt-3"),
+        ("v1_sharded/model.ckpt-5-?????-of-00003", "v1_sharded/model.ckpt-5-?????-of-00003"),
+        ("v1_sharded/model.ckpt-5-00001-of-00003", "v1_sharded/model.ckpt-5-?????-of-00003"),
+        ("v1_sharded/model.ckpt-5.meta", "v1_sharded/model.ckpt-5-?????-of-00003"),
+        ("v1_sharded/model.ckpt-5", "v1_sharded/model.ckpt-5-?????-of-00003"),
+        ("v1_sharded", "v1_sharded/model.ckpt-5-?????-of-00003"),
+    ],
+)
+def test_path_of_a_v1_checkpoint(golden, path, opened):
+    with fastckpt.read(golden / path) as checkpoint:
+        assert checkpoint.format == "V1"
+        assert checkpoint.path == str(golden / opened)
+        assert len(checkpoint.keys()) > 0
+
+
+def test_index_is_not_taken_for_a_v1_checkpoint(prefix, tmp_path):
+    os.rename(f"{prefix}.index", tmp_path / "alone")
+
+    with pytest.raises(fastckpt.FormatError, match="meta record: expected the one of a V1 check"):
+        fastckpt.read(tmp_path / "alone")
 
 
 SUFFIXES = ["", ".index", ".meta", ".data-00000-of-00002", ".data-00001-of-00002"]
@@ -515,6 +534,23 @@ def test_public_names_are_those_of_all():
     assert sorted(fastckpt.__all__) == fastckpt.__all__
     for name in fastckpt.__all__:
         assert hasattr(fastckpt, name)
+    assert set(fastckpt.__all__) <= set(dir(fastckpt))
     public = {name for name in vars(fastckpt) if not name.startswith("_")}
     modules = {name for name in public if f"fastckpt.{name}" in sys.modules}
-    assert public - modules == set(fastckpt.__all__) - {"__version__"}
+    assert public - modules - set(fastckpt.__all__) == {"Any", "TYPE_CHECKING"}
+
+
+def test_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'fastckpt' has no attribute 'nothing'"):
+        fastckpt.nothing  # noqa: B018 - the access is what is tested
+
+
+def test_names_that_come_later_are_imported_when_asked_for():
+    code = """
+        import sys, fastckpt
+        before = {name for name in sys.modules if name.startswith("fastckpt.")}
+        assert not before & {"fastckpt.train", "fastckpt.saver", "fastckpt.metagraph"}, before
+        print(fastckpt.train.Saver.__name__, fastckpt.restore.__name__, fastckpt.read_meta.__name__)
+    """
+
+    assert run(code).split() == ["Saver", "restore", "read_meta"]

@@ -10,7 +10,11 @@ import pytest
 import fastckpt
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+BLOCKS = [
+    (path.name, block)
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for block in re.findall(r"^```python\n(.*?)^```$", path.read_text("utf-8"), re.M | re.S)
+]
 
 
 @pytest.fixture
@@ -22,14 +26,17 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_readme_has_examples():
-    assert len(BLOCKS) >= 3
+def test_documents_have_examples():
+    assert sum(name == "README.md" for name, _ in BLOCKS) >= 3
+    assert {"train.md", "transfer-learning.md"} <= {name for name, _ in BLOCKS}
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+@pytest.mark.parametrize(
+    ("name", "block"), BLOCKS, ids=[f"{i}-{n}" for i, (n, _) in enumerate(BLOCKS)]
+)
 @pytest.mark.usefixtures("workplace")
-def test_readme_example_runs(block):
-    exec(compile(block, "README.md", "exec"), {})
+def test_example_in_a_document_runs(name, block):
+    exec(compile(block, name, "exec"), {"fastckpt": fastckpt, "np": np})
 
 
 @pytest.mark.usefixtures("workplace")

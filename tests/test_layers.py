@@ -16,12 +16,17 @@ LAYERS = [  # from the ground up; a module imports from lower lines only
     {"_csrc"},
     {"errors", "checksum", "names"},
     {"_status"},
-    {"storage", "dtypes", "slices", "_sstable", "_proto", "_payload", "parallel"},
-    {"tensors"},
-    {"audit"},
-    {"_reader", "writer"},
-    {"state"},
+    {"storage", "dtypes", "slices", "_sstable", "_proto", "_message", "_payload", "parallel"}
+    | {"textproto", "lookup"},
+    {"tensors", "kinds", "object_graph", "state", "graphdef"},
+    {"audit", "variables", "retention", "v1_records", "tensorproto", "metagraph_writer"},
+    {"nodes"},
+    {"_reader", "writer", "v1_writer", "metagraph"},
+    {"v1"},
     {"api"},
+    {"objects", "restoring", "saver"},
+    {"manager"},
+    {"train"},
     {"__init__"},
 ]
 CORE_LAYERS = [

@@ -339,6 +339,52 @@ def test_block_is_read_once_and_only_when_it_is_needed():
     assert file.reads[opened:] == [(blocks[-1][0], blocks[-1][1] + 5)]
 
 
+@every_layout
+def test_reading_once_finds_what_getting_finds(options):
+    table = Table(Bytes(bb.build_table(MANY, **options)))
+
+    for key, value in MANY:
+        assert table.read_once(key) == value
+        assert table.read_once(key + b"x") is None
+    assert table.read_once(b"") is None
+    assert table.read_once(b"z") is None
+
+
+def test_reading_once_keeps_the_last_few_small_blocks():
+    file = Bytes(build([(f"k{i:02d}".encode(), bytes(100_000)) for i in range(60)]))
+    table = Table(file)
+    file.reads.clear()
+
+    for name in (b"k00", b"k01", b"k00", b"k59"):
+        table.read_once(name)
+    assert len(file.reads) == 2
+    for i in range(60):
+        table.read_once(f"k{i:02d}".encode())
+    file.reads.clear()
+    table.read_once(b"k00")
+
+    assert len(file.reads) == 1
+
+
+def test_reading_once_keeps_no_large_block():
+    file = Bytes(build([(b"a", bytes(2_000_000))]))
+    table = Table(file)
+    file.reads.clear()
+
+    for _ in range(2):
+        assert table.read_once(b"a") == bytes(2_000_000)
+
+    assert len(file.reads) == 2
+
+
+def test_reading_once_a_block_that_was_changed_is_an_error():
+    data = bytearray(build(SMALL))
+    data[10] ^= 1
+
+    with pytest.raises(ChecksumError):
+        Table(Bytes(data)).read_once(b"abc")
+
+
 def test_table_without_entries_has_none():
     table = Table(Bytes(bb.build_table([])))
 

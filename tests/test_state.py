@@ -1,11 +1,24 @@
 """The `checkpoint` file of a folder."""
 
+import errno
 import math
+import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import fastckpt
 from fastckpt.errors import FormatError
-from fastckpt.state import CheckpointState, read_state
+from fastckpt.state import (
+    CheckpointState,
+    get_checkpoint_state,
+    latest_checkpoint,
+    make_state,
+    read_state,
+    update_checkpoint_state,
+    write_state,
+)
 
 
 @pytest.fixture
@@ -57,13 +70,13 @@ BROKEN = [
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_text_that_protobuf_refuses_is_a_format_error(state, text):
-    with pytest.raises(FormatError, match="checkpoint: state file: at [0-9]+: expected .*, got "):
+    with pytest.raises(FormatError, match="checkpoint: state file at [0-9]+: expected .*, got "):
         state(text)
 
 
 @pytest.mark.parametrize("data", [b"\0", b"\xff\xfe", bytes(range(256)), b"a" * 100_000])
 def test_bytes_that_are_no_text_are_a_format_error(state, data):
-    with pytest.raises(FormatError, match="state file: at "):
+    with pytest.raises(FormatError, match="state file at [0-9]+: "):
         state(data)
 
 
@@ -91,7 +104,7 @@ def test_huge_file_is_refused_before_it_is_read(tmp_path):
     with open(path, "wb") as file:
         file.truncate(1 << 40)
 
-    with pytest.raises(FormatError, match="state file: expected at most 67108864 bytes, got more"):
+    with pytest.raises(FormatError, match="state file: expected at most 67108864 bytes, got "):
         read_state(str(path))
 
 
@@ -193,3 +206,185 @@ def test_state_is_a_value():
     with pytest.raises(AttributeError):
         CheckpointState().model_checkpoint_path = "a"
     assert CheckpointState("a") == CheckpointState("a") != CheckpointState("b")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("ckpt-1", "ckpt-1"),
+        ("a'b\"c\\d", "a\\'b\\\"c\\\\d"),
+        ("tab\tline\nreturn\r", "tab\\tline\\nreturn\\r"),
+        ("\x01\x1f\x7f", "\\001\\037\\177"),
+        ("é", "\\303\\251"),
+        ("\udcff", "\\377"),
+    ],
+)
+def test_path_is_escaped_as_tensorflow_does(tmp_path, path, text):
+    write_state(str(tmp_path / "checkpoint"), CheckpointState(path, (path,)))
+
+    written = (tmp_path / "checkpoint").read_text("ascii")
+    assert written == (f'model_checkpoint_path: "{text}"\nall_model_checkpoint_paths: "{text}"\n')
+
+
+def test_times_are_written_as_their_shortest_decimals(tmp_path):
+    times = (1795395482.9561229, 0.0, 1e16, 1e-05, math.inf, 3)
+    state = CheckpointState("b", ("a",) * 5 + ("b",), times, 1795395481.920036)
+
+    write_state(str(tmp_path / "checkpoint"), state)
+
+    lines = (tmp_path / "checkpoint").read_text().splitlines()
+    assert lines[7:] == [
+        "all_model_checkpoint_timestamps: 1795395482.9561229",
+        "all_model_checkpoint_timestamps: 0.0",
+        "all_model_checkpoint_timestamps: 1e+16",
+        "all_model_checkpoint_timestamps: 1e-05",
+        "all_model_checkpoint_timestamps: inf",
+        "all_model_checkpoint_timestamps: 3.0",
+        "last_preserved_timestamp: 1795395481.920036",
+    ]
+
+
+paths = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+@given(
+    paths,
+    st.lists(paths).map(tuple),
+    st.lists(st.floats(allow_nan=False)).map(tuple),
+    st.floats(allow_nan=False),
+)
+def test_what_was_written_is_read(tmp_path_factory, path, every, times, last):
+    file = str(tmp_path_factory.getbasetemp() / "checkpoint")
+    state = CheckpointState(path, every, times, last)
+
+    write_state(file, state)
+
+    assert read_state(file) == state
+
+
+def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path):
+    path = tmp_path / "checkpoint"
+    write_state(str(path), CheckpointState("a", ("a",)))
+    with open(path, "rb") as before:
+        write_state(str(path), CheckpointState("b", ("b",)), sync=False)
+
+        assert b'"a"' in before.read()  # the file that was open is as it was
+    assert read_state(str(path)).model_checkpoint_path == "b"
+    assert os.listdir(tmp_path) == ["checkpoint"]
+
+
+def test_writing_removes_what_a_dead_writer_left(tmp_path):
+    dead = tmp_path / "checkpoint.tmp-0123456789abcdef"
+    dead.touch()
+    other = tmp_path / "other.tmp-0123456789abcdef"
+    other.touch()
+
+    write_state(str(tmp_path / "checkpoint"), CheckpointState("a", ("a",)))
+
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint", other.name]
+
+
+def test_failing_to_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = str(tmp_path / "checkpoint")
+    write_state(path, CheckpointState("a", ("a",)))
+
+    def fail(*_):
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="broken"):
+        write_state(path, CheckpointState("b", ("b",)))
+
+    assert read_state(path).model_checkpoint_path == "a"
+    assert os.listdir(tmp_path) == ["checkpoint"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "path", "relative", "stored"),
+    [
+        ("d", "d/m-1", False, "m-1"),
+        ("d", "other/m-1", False, "../other/m-1"),
+        ("d", "/abs/m-1", False, "/abs/m-1"),
+        ("/abs", "/abs/m-1", False, "/abs/m-1"),
+        ("/abs", "/abs/m-1", True, "m-1"),
+        ("/abs", "m-1", False, "m-1"),
+        ("", "m-1", False, "m-1"),
+    ],
+)
+def test_paths_are_stored_as_tensorflow_stores_them(folder, path, relative, stored):
+    state = make_state(folder, path, (), save_relative_paths=relative)
+
+    assert state == CheckpointState(stored, (stored,))
+
+
+def test_newest_path_ends_the_list_of_all():
+    assert make_state("/d", "/d/b", ["/d/a"], save_relative_paths=True) == CheckpointState(
+        "b", ("a", "b")
+    )
+    assert make_state("/d", "/d/b", ["/d/b", "/d/a"], save_relative_paths=True) == CheckpointState(
+        "b", ("b", "a", "b")
+    )
+
+
+def test_times_that_do_not_match_the_paths_are_refused():
+    with pytest.raises(ValueError, match="Checkpoint timestamps, if provided, must match"):
+        make_state("d", "d/a", ["d/a"], [1.0, 2.0], save_relative_paths=False)
+
+
+def test_state_that_would_replace_the_checkpoint_is_refused(tmp_path):
+    path = str(tmp_path / "checkpoint")
+
+    with pytest.raises(RuntimeError, match="conflicts with path used for checkpoint state"):
+        update_checkpoint_state(str(tmp_path), path)
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_folder_without_a_state_file_has_no_state(tmp_path):
+    assert get_checkpoint_state(tmp_path) is None
+    assert get_checkpoint_state(tmp_path / "missing") is None
+    assert latest_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", 'model_checkpoint_path: ""', "# nothing"])
+def test_state_without_a_path_is_an_error(tmp_path, text):
+    (tmp_path / "checkpoint").write_text(text)
+
+    with pytest.raises(FormatError, match="Invalid checkpoint state loaded from"):
+        get_checkpoint_state(tmp_path)
+
+
+@pytest.mark.parametrize("function", [get_checkpoint_state, latest_checkpoint])
+def test_damaged_state_is_an_error(tmp_path, function):
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "\\q"')
+
+    with pytest.raises(FormatError, match=r"checkpoint: state file at 23: expected an escape"):
+        function(tmp_path)
+
+
+def test_state_file_that_is_a_pipe_is_an_error(tmp_path):
+    os.mkfifo(tmp_path / "checkpoint")
+
+    with pytest.raises(OSError, match="Invalid argument"):
+        get_checkpoint_state(tmp_path)
+
+
+def test_paths_are_joined_with_the_folder(tmp_path):
+    (tmp_path / "latest").write_text(
+        'model_checkpoint_path: "b" all_model_checkpoint_paths: ["/no/a", "b"]'
+    )
+
+    state = get_checkpoint_state(tmp_path, "latest")
+
+    assert state == CheckpointState(f"{tmp_path}/b", ("/no/a", f"{tmp_path}/b"))
+    assert latest_checkpoint(tmp_path, "latest") is None
+
+
+def test_checkpoint_is_found_beside_a_state_file_that_was_moved(tmp_path):
+    fastckpt.write(tmp_path / "m-2", {"v": 1})
+    update_checkpoint_state(tmp_path, "/moved/m-2", ["/moved/m-1", "/moved/m-2"])
+
+    assert latest_checkpoint(tmp_path) == f"{tmp_path}/m-2"
+    assert get_checkpoint_state(tmp_path).all_model_checkpoint_paths == (
+        "/moved/m-1", f"{tmp_path}/m-2",
+    )  # fmt: skip

@@ -1,0 +1,127 @@
+"""Which checkpoints there are, and how one is removed."""
+
+import os
+
+import numpy as np
+import pytest
+
+import fastckpt
+from fastckpt.lookup import checkpoint_exists, get_checkpoint_mtimes, meta_path, remove_checkpoint
+
+PREFIXES = ["m", "m-1", "we[ird]", "a*b", "q?", "d/", "back\\slash"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
+    return tmp_path
+
+
+def files():
+    return sorted(
+        os.path.relpath(os.path.join(root, name))
+        for root, _, names in os.walk(".")
+        for name in names
+    )
+
+
+def write(*prefixes):
+    for prefix in prefixes:
+        fastckpt.write(prefix, {"v": np.zeros(2)})
+        with open(meta_path(prefix), "wb"):
+            pass
+
+
+def test_nothing_exists_in_an_empty_folder(folder):
+    assert not checkpoint_exists("m")
+    assert get_checkpoint_mtimes(["m", "missing/m"]) == []
+    remove_checkpoint("m")
+    remove_checkpoint("missing/m")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_checkpoint_of_any_name_exists(folder, prefix):
+    write(prefix)
+
+    assert checkpoint_exists(prefix)
+    assert not checkpoint_exists(prefix + "x")
+
+
+def test_data_without_an_index_does_not_exist(folder):
+    write("m")
+    os.unlink("m.index")
+
+    assert not checkpoint_exists("m")
+
+
+@pytest.mark.parametrize("pattern", ["m-?????-of-00002", "m-00000-of-0000*", "m-*"])
+def test_pattern_matches_the_shards_of_a_v1_checkpoint(folder, pattern):
+    for shard in range(2):
+        (folder / f"m-0000{shard}-of-00002").touch()
+
+    assert checkpoint_exists(pattern)
+    assert len(get_checkpoint_mtimes([pattern])) == 1
+
+
+def test_times_are_whole_seconds_of_those_that_exist(folder):
+    write("a", "b")
+    os.utime("a.index", (1000, 1000.75))
+    os.utime("b.index", (1000, 2000))
+
+    assert get_checkpoint_mtimes(["b", "missing", "a"]) == [2000.0, 1000.0]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_removing_takes_all_files_of_the_prefix_and_no_other(folder, prefix):
+    others = [each for each in [*PREFIXES, "mm", "m-11", "weird", "axb", "qx"] if each != prefix]
+    write(*others)
+    before = files()
+    write(prefix)
+
+    remove_checkpoint(prefix)
+
+    assert files() == before
+
+
+def test_removing_keeps_a_file_of_the_prefixs_own_name_in_v2(folder):
+    write("m")
+    (folder / "m").touch()
+
+    remove_checkpoint("m")
+
+    assert files() == ["m"]
+
+
+def test_removing_a_v1_checkpoint_takes_its_file_and_graph_only(folder):
+    write("m")
+    (folder / "m").touch()
+
+    remove_checkpoint("m", 1)
+
+    assert files() == ["m.data-00000-of-00001", "m.index"]
+
+
+def test_removing_a_sharded_v1_checkpoint_takes_the_shards_of_its_count(folder):
+    for name in ["m-00000-of-00002", "m-00001-of-00002", "m-00000-of-00003", "m.meta", "m.graph"]:
+        (folder / name).touch()
+
+    remove_checkpoint("m-?????-of-00002", 1, "graph")
+
+    assert files() == ["m-00000-of-00003", "m.meta"]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("m", "m.meta"),
+        ("d/m-5", "d/m-5.meta"),
+        ("m-1-?????-of-00002", "m-1.meta"),
+        ("m-1-00000-of-00002", "m-1.meta"),
+        ("run-3-of-5", "run.meta"),
+        ("run-3-of-5-7", "run-3-of-5-7.meta"),
+        ("d/", "d/.meta"),
+    ],
+)
+def test_graph_is_named_as_tensorflow_names_it(path, expected):
+    assert meta_path(path) == expected

@@ -1,0 +1,524 @@
+"""Object graphs: what is refused, what is bounded, and what TensorFlow's own parser finds, too."""
+
+import json
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fresh import run
+
+import fastckpt
+from fastckpt.errors import FormatError
+from fastckpt.object_graph import (
+    GRAPH_KEY,
+    Attribute,
+    Node,
+    ObjectGraph,
+    decode_graph,
+    encode_graph,
+    read_object_graph,
+    read_variables,
+)
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+CASES = [
+    "tf1_keras_weights/weights",
+    "tf1_object/obj-1",
+    "tf1_object/obj-2",
+    "tf2_keras3/keras",
+    "tf2_keras3_export/model/variables/variables",
+    "tf2_manager/run-300",
+    "tf2_manager/run-500",
+    "tf2_max_shard_size/sharded",
+    "tf2_object/obj-1",
+    "tf2_object/obj-2",
+    "tf2_saved_model/model/variables/variables",
+    "tf2_slot_variables/obj",
+]
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def field(number, payload):
+    """A length-delimited field."""
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def varint(value):
+    out = bytearray()
+    value &= (1 << 64) - 1
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def child(number, name="c"):
+    return field(1, b"\x08" + varint(number) + field(2, name.encode()))
+
+
+def variable(key, name="VARIABLE_VALUE"):
+    return field(2, field(1, name.encode()) + field(3, key.encode()))
+
+
+def slot(original, node, name="m"):
+    return field(3, b"\x08" + varint(original) + field(2, name.encode()) + b"\x18" + varint(node))
+
+
+def graph_of(*nodes):
+    return decode_graph(b"".join(field(1, node) for node in nodes), "ckpt")
+
+
+def checkpoint_of(tensors):
+    """What the functions need of an open checkpoint."""
+
+    class Fake(dict):
+        path = "ckpt"
+
+        def get_tensor(self, name, copy=None):
+            return self[name]
+
+    return Fake(tensors)
+
+
+# ---- Bad input
+
+
+@pytest.mark.parametrize("number", [-1, 2, 3, 1 << 31, (1 << 63) - 1])
+@pytest.mark.parametrize(
+    "node",
+    [
+        lambda number: child(number),
+        lambda number: slot(number, 1),
+        lambda number: slot(1, number),
+        lambda number: child(1) + child(number),
+    ],
+)
+def test_id_without_an_object_is_a_format_error(node, number):
+    with pytest.raises(FormatError, match=f"ckpt: object graph at .* 2 objects, got {number}"):
+        graph_of(node(number), b"")
+
+
+def test_graph_without_objects_is_a_format_error():
+    with pytest.raises(FormatError, match="expected a root object"):
+        decode_graph(b"", "ckpt")
+
+
+def test_graph_cut_at_every_byte_is_a_format_error_or_a_smaller_graph():
+    whole = fastckpt.read(GOLDEN / "tf2_slot_variables" / "obj")[GRAPH_KEY].item()
+    graphs = errors = 0
+
+    for size in range(len(whole)):
+        try:
+            assert len(decode_graph(whole[:size], "ckpt").nodes) < 7
+            graphs += 1
+        except FormatError:
+            errors += 1
+
+    assert (graphs, errors) == (0, len(whole))  # ids of later nodes are missing
+
+
+def test_graph_with_every_byte_changed_never_fails_otherwise():
+    whole = fastckpt.read(GOLDEN / "tf2_slot_variables" / "obj")[GRAPH_KEY].item()
+    outcomes = set()
+
+    for at in range(len(whole)):
+        for value in (0, 1, 0x7F, 0x80, 0xFF, whole[at] ^ 0x04):
+            data = whole[:at] + bytes([value]) + whole[at + 1 :]
+            try:
+                graph = decode_graph(data, "ckpt")
+                assert str(graph) and isinstance(graph.variables(), dict)
+                graph.full_names()
+                outcomes.add("read")
+            except FormatError as error:
+                assert "object graph" in str(error)
+                outcomes.add("refused")
+
+    assert outcomes == {"read", "refused"}
+
+
+@pytest.mark.parametrize(
+    "array", [np.float32(1), np.array([b""], object), np.zeros((2, 2)), np.array(b"x")]
+)
+def test_graph_that_is_no_string_scalar_is_a_format_error(array):
+    checkpoint = checkpoint_of({GRAPH_KEY: np.asarray(array)})
+
+    with pytest.raises(FormatError, match="ckpt: tensor .*: expected a string scalar"):
+        read_object_graph(checkpoint)
+    with pytest.raises(FormatError):
+        read_variables(checkpoint)
+
+
+def test_paths_much_longer_than_the_graph_are_a_format_error():
+    count = 20_000  # variables in a chain: as paths, 200 million names
+    nodes = [child(i + 1) + variable("k") for i in range(count)]
+
+    with pytest.raises(FormatError, match="expected paths of at most"):
+        graph_of(*nodes, b"")
+
+
+def test_long_name_of_a_slot_with_many_attributes_is_a_format_error():
+    many = b"".join(variable("k", str(i)) for i in range(5000))
+
+    with pytest.raises(FormatError, match="expected paths of at most"):
+        graph_of(child(1) + slot(1, 2, "m" * 100_000), variable("v"), many)
+
+
+@pytest.mark.parametrize("name", ["x", ""])
+def test_deep_chain_is_read_in_linear_time_and_printed_in_short(name):
+    count = 100_000
+    nodes = [child(i + 1, name) + child(count, f"last{i}") for i in range(count)]
+
+    start = time.perf_counter()
+    graph = graph_of(*nodes, variable("k"))
+    text = str(graph)
+    took = time.perf_counter() - start
+
+    assert took < 30
+    assert graph.variables() == {"last0": "k"}
+    assert len(text.splitlines()) == 1001
+    assert max(map(len, text.splitlines())) < 7000
+    assert text.endswith(f"... {count + 1} objects in all")
+    assert len(repr(graph.nodes[count - 1])) < 1000
+
+
+def test_very_many_children_are_read():
+    children = b"".join(child(1, str(i)) for i in range(200_000))
+
+    graph = graph_of(children, b"")
+
+    assert len(graph.root.children) == 200_000
+    assert graph.nodes[1].path == "0"
+    assert len(str(graph).splitlines()) == 1001
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        field(1, b"") * 30_000,
+        field(1, b"\x0a\x00" * 30_000),
+        field(1, b"\x12\x00" * 30_000),
+        field(1, b"\x1a\x00" * 30_000),
+    ],
+    ids=["nodes", "children", "attributes", "slots"],
+)
+def test_memory_is_a_bounded_multiple_of_the_smallest_messages(data):
+    tracemalloc.start()
+
+    try:
+        decode_graph(data, "ckpt")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 100 * len(data)
+
+
+# ---- Odd, but legal
+
+
+def test_cycles_and_self_references_are_legal():
+    graph = graph_of(child(0, "self") + child(1, "a"), child(2, "b"), child(1, "c") + child(0, "d"))
+
+    assert graph.root.children["self"] is graph.root
+    assert [node.path for node in graph.nodes] == ["", "a", "a/b"]
+    assert graph.nodes[2].children["c"] is graph.nodes[1]
+    assert str(graph).splitlines() == [
+        "root",
+        "  self -> root",
+        "  a",
+        "    b",
+        "      c -> a",
+        "      d -> root",
+    ]
+
+
+def test_of_two_children_of_one_name_the_first_counts():
+    graph = graph_of(child(1, "a") + child(2, "a"), variable("k1"), variable("k2"))
+
+    assert graph.root.children == {"a": graph.nodes[1]}
+    assert (graph.nodes[2].path, graph.nodes[2].is_reached) == (None, False)
+    assert graph.variables() == {"a": "k1", "k2": "k2"}
+
+
+def test_slots_that_point_anywhere_are_no_harm():
+    graph = graph_of(
+        child(1, "v") + slot(0, 0, "root") + slot(1, 1, "itself") + slot(3, 2, "lost"),
+        variable("v"),
+        variable("s"),
+        variable("w"),
+    )
+
+    assert [each.name for each in graph.root.owned_slots] == ["root", "itself", "lost"]
+    assert graph.variables() == {"v": "v", "s": "s", "w": "w"}
+    assert str(graph).splitlines() == [
+        "root",
+        "  v: variable",
+        "    itself (slot of root) -> v",
+        "  root (slot of root) -> root",
+    ]
+
+
+def test_names_that_are_not_unique_are_replaced_by_those_of_the_tensors():
+    graph = graph_of(
+        child(1, "a/b") + child(2, "a"),
+        variable("a.Sb" + VALUE),
+        child(3, "b") + child(4, "c"),
+        variable("a/b" + VALUE),
+        variable("a/c" + VALUE),
+    )
+
+    assert graph.variables() == {
+        "a.Sb" + VALUE: "a.Sb" + VALUE,
+        "a/b" + VALUE: "a/b" + VALUE,
+        "a/c": "a/c" + VALUE,
+    }
+
+
+def test_root_that_is_a_variable_goes_by_its_tensor():
+    graph = graph_of(variable(VALUE))
+
+    assert graph.variables() == {VALUE: VALUE}
+    assert str(graph) == "root: variable"
+
+
+def test_other_attributes_stand_behind_a_colon():
+    table = variable("t/.ATTRIBUTES/table", "table") + variable("t/.ATTRIBUTES/py", "py")
+
+    graph = graph_of(child(1, "t"), table)
+
+    assert graph.variables() == {"t:table": "t/.ATTRIBUTES/table", "t:py": "t/.ATTRIBUTES/py"}
+    assert graph.nodes[1].key is None
+    assert str(graph).splitlines() == ["root", "  t: table, py"]
+
+
+def test_slots_of_two_optimizers_are_told_apart():
+    graph = graph_of(
+        child(1, "v") + child(2, "sgd") + child(3, "adam"),
+        variable("v"),
+        slot(1, 4),
+        slot(1, 5),
+        variable("s"),
+        variable("t"),
+    )
+
+    assert [(each.optimizer.path, each.name) for each in graph.nodes[1].slots] == [
+        ("sgd", "m"),
+        ("adam", "m"),
+    ]
+    assert graph.variables() == {"v": "v", "v:sgd/m": "s", "v:adam/m": "t"}
+
+
+def test_names_that_cannot_be_printed_are_quoted():
+    graph = graph_of(child(1, "a\nb") + child(2, "") + child(3, "x" * 1000), b"", b"", b"")
+
+    lines = str(graph).splitlines()
+
+    assert lines[:3] == ["root", "  'a\\nb'", "  ''"]
+    assert lines[3] == "  " + "x" * 97 + "..."
+
+
+def test_registered_saver_is_read_and_written():
+    saver = field(4, field(1, b"Custom.saver") + field(2, b"table"))
+
+    graph = graph_of(child(1, "t"), saver)
+
+    assert graph.nodes[1].registered_saver.name == "Custom.saver"
+    assert graph.nodes[1].registered_saver.object_name == "table"
+    assert str(graph).splitlines()[1] == "  t: saved by Custom.saver"
+    assert encode_graph(graph) == field(1, child(1, "t")) + field(1, saver)
+
+
+def test_save_counter_is_that_of_the_root():
+    assert graph_of(child(1, "save_counter"), variable("n")).save_counter == "n"
+    assert graph_of(child(1, "save_counter"), b"").save_counter is None
+    assert graph_of(child(1, "a"), child(2, "save_counter"), variable("n")).save_counter is None
+
+
+def test_of_two_variables_of_one_full_name_the_last_counts():
+    def named(key):
+        return field(2, field(1, b"VARIABLE_VALUE") + field(2, b"Variable") + field(3, key))
+
+    graph = graph_of(child(1, "a") + child(2, "b"), named(b"k1"), named(b"k2") + variable("k3"))
+
+    assert graph.full_names() == {"Variable": "k2"}
+
+
+def test_variables_are_those_that_the_checkpoint_has():
+    data = b"".join(
+        field(1, node) for node in [child(1, "a") + child(2, "b"), variable("k"), variable("gone")]
+    )
+    checkpoint = checkpoint_of({GRAPH_KEY: np.array(data, object), "k": np.ones(1)})
+
+    assert read_variables(checkpoint) == {"a": "k"}
+
+
+def test_without_a_graph_names_stand_for_themselves():
+    checkpoint = checkpoint_of({"a": np.ones(1), "b/c": np.ones(1)})
+
+    assert read_object_graph(checkpoint) is None
+    assert read_variables(checkpoint) == {"a": "a", "b/c": "b/c"}
+
+
+def test_graph_that_is_put_together_is_encoded():
+    root, leaf = Node(0), Node(1)
+    root.children = {"v": leaf, "me": root}
+    leaf.attributes = (Attribute("VARIABLE_VALUE", "vv", "v" + VALUE),)
+    leaf.has_checkpoint_values = True
+
+    data = encode_graph(ObjectGraph([root, leaf]))
+
+    attribute = field(
+        2, field(1, b"VARIABLE_VALUE") + field(2, b"vv") + field(3, b"v" + VALUE.encode())
+    )
+    references = field(1, b"\x08\x01\x12\x01v") + field(1, b"\x12\x02me")
+    assert data == field(1, references) + field(1, attribute + b"\x2a\x02\x08\x01")
+
+
+# ---- What TensorFlow wrote
+
+
+@every_case
+def test_keys_are_there_and_names_are_readable(case):
+    checkpoint = fastckpt.read(GOLDEN / case)
+
+    graph, variables = checkpoint.object_graph, checkpoint.variables
+
+    assert variables == graph.variables()
+    assert sorted([*variables.values(), GRAPH_KEY]) == sorted(checkpoint)
+    for path, key in variables.items():
+        assert ".ATTRIBUTES" not in path
+        if ":" not in path and ".S" not in key and ".." not in key:
+            assert key == path + VALUE
+
+
+@every_case
+def test_graph_encoded_again_is_the_same_to_the_byte(case):
+    checkpoint = fastckpt.read(GOLDEN / case)
+
+    assert encode_graph(checkpoint.object_graph) == checkpoint[GRAPH_KEY].item()
+
+
+@every_case
+def test_every_object_stands_in_the_tree_once(case):
+    graph = fastckpt.read(GOLDEN / case).object_graph
+
+    lines = str(graph).splitlines()
+
+    assert sum(" -> " not in line for line in lines) == len(graph.nodes)
+
+
+@pytest.mark.parametrize(
+    ("case", "count"),
+    [
+        ("tf1_object/obj-1", 1),
+        ("tf1_object/obj-2", 2),
+        ("tf2_object/obj-1", 1),
+        ("tf2_object/obj-2", 2),
+        ("tf2_manager/run-500", 5),
+        ("tf2_keras3/keras", None),
+    ],
+)
+def test_save_counter_counts(case, count):
+    checkpoint = fastckpt.read(GOLDEN / case)
+
+    key = checkpoint.object_graph.save_counter
+
+    assert (None if key is None else int(checkpoint[key])) == count
+
+
+def test_slots_are_grouped_with_their_variable():
+    checkpoint = fastckpt.read(GOLDEN / "tf2_slot_variables" / "obj")
+    kernel = checkpoint.object_graph.root.children["v"]
+
+    slots = {each.name: each for each in kernel.slots}
+
+    assert list(slots) == ["m", "v"]
+    assert slots["m"].variable is kernel
+    assert slots["m"].optimizer.path == "opt"
+    assert slots["m"].node.key == f"v/.OPTIMIZER_SLOT/opt/m{VALUE}"
+    assert checkpoint.variables["v:opt/m"] == slots["m"].node.key
+    assert checkpoint.object_graph.full_names()["v/Adam"] == slots["m"].node.key
+
+
+def test_keras_weights_of_tensorflow_1_have_slots_in_order():
+    graph = fastckpt.read(GOLDEN / "tf1_keras_weights").object_graph
+    optimizer = graph.root.children["optimizer"]
+
+    owned = [(each.variable.path, each.name) for each in optimizer.owned_slots]
+
+    assert len(owned) == 12
+    assert owned[0] == ("layer_with_weights-0/kernel", "m")
+    assert "layer_with_weights-2/bias:optimizer/v" in graph.variables()
+    assert graph.root.has_checkpoint_values is None
+
+
+def test_shared_object_has_one_node_and_its_first_path():
+    graph = fastckpt.read(GOLDEN / "tf2_object" / "obj-2").object_graph
+    net = graph.root.children["net"]
+
+    shared = net.children["child"].children["shared"]
+
+    assert shared is net.children["w"]
+    assert shared.path == "net/w"
+
+
+def test_names_with_separators_are_readable():
+    variables = fastckpt.read(GOLDEN / "tf2_object").variables
+
+    assert variables["net/table/b/c"] == "net/table/b.Sc" + VALUE
+    assert variables["net/table/d.e"] == "net/table/d..e" + VALUE
+
+
+def test_checkpoint_of_a_graph_saved_by_name_has_no_object_graph():
+    checkpoint = fastckpt.read(GOLDEN / "tf1_saved_model" / "model")
+
+    assert checkpoint.object_graph is None
+    assert checkpoint.variables == {name: name for name in checkpoint}
+
+
+@pytest.mark.tensorflow
+def test_graphs_are_what_tensorflow_parses():
+    code = """
+        import json, sys
+        import tensorflow as tf
+        from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
+
+        def describe(node):
+            has = node.HasField("has_checkpoint_values")
+            return [
+                [[each.local_name, each.node_id] for each in node.children],
+                [[each.name, each.full_name, each.checkpoint_key] for each in node.attributes],
+                [[each.original_variable_node_id, each.slot_name, each.slot_variable_node_id]
+                 for each in node.slot_variables],
+                node.has_checkpoint_values.value if has else None,
+            ]
+
+        graphs = []
+        for path in sys.argv[1:]:
+            reader = tf.train.load_checkpoint(path)
+            graph = TrackableObjectGraph()
+            graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+            graphs.append([describe(node) for node in graph.nodes])
+        print(json.dumps(graphs))
+    """
+    paths = [GOLDEN / case for case in CASES]
+
+    expected = json.loads(run(code, *paths, timeout=120))
+
+    for path, nodes in zip(paths, expected, strict=True):
+        graph = fastckpt.read(path).object_graph
+        assert [describe(node) for node in graph.nodes] == nodes, path
+
+
+def describe(node):
+    return [
+        [[name, each.id] for name, each in node.children.items()],
+        [[each.name, each.full_name, each.checkpoint_key] for each in node.attributes],
+        [[each.variable.id, each.name, each.node.id] for each in node.owned_slots],
+        node.has_checkpoint_values,
+    ]

@@ -1,0 +1,582 @@
+"""Partial restore: what goes where, what is reported, and that an error changes nothing."""
+
+import re
+import tracemalloc
+import types
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from fresh import run
+
+import fastckpt
+from fastckpt.names import shard_path
+from fastckpt.restoring import RestoreReport, restore
+
+ROOT = Path(__file__).resolve().parent.parent
+F32 = np.float32
+TENSORS = {
+    "bert/layer/kernel": np.arange(6, dtype=F32).reshape(2, 3),
+    "bert/layer/bias": np.full(3, 7, F32),
+    "bert/layer/kernel/Adam": np.full((2, 3), 9, F32),
+    "head/kernel": np.full((3, 10), 5, F32),
+    "labels": np.array([b"cat", b"dog"], object),
+    "step": np.array(1000, np.int64),
+    "zz_last": np.full(4, 8, F32),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    fastckpt.write(tmp_path / "old.ckpt", TENSORS, sync=False)
+    return tmp_path / "old.ckpt"
+
+
+def make_model():
+    return {
+        "encoder/layer/kernel": np.zeros((2, 3), F32),
+        "encoder/layer/bias": np.zeros(3, F32),
+        "head/kernel": np.zeros((3, 2), F32),
+    }
+
+
+def zeros_like(names):
+    return {name: np.zeros_like(TENSORS[name]) for name in names}
+
+
+def damage_last_tensor(path):
+    info = fastckpt.read(path).info("zz_last")
+    with open(shard_path(str(path), 0, 1), "r+b") as file:
+        file.seek(info.offset + info.nbytes - 1)
+        file.write(b"\xff")
+
+
+def assert_untouched(target):
+    assert not any(any(np.ravel(value).tolist()) for value in target.values())
+
+
+RENAME = [("^bert/", "encoder/")]
+
+
+# ---- Arguments that make no sense
+
+
+@pytest.mark.parametrize("target", [None, 5, "v", np.zeros(3), [np.zeros(3)]])
+def test_target_without_named_variables_is_a_type_error(path, target):
+    with pytest.raises(TypeError, match="variable"):
+        restore(target, path)
+
+
+@pytest.mark.parametrize("source", [None, 5, ["a"], {}])
+def test_path_that_is_none_is_a_type_error(source):
+    with pytest.raises(TypeError):
+        restore({"step": np.array(0)}, source)
+
+
+def test_path_without_a_checkpoint_is_file_not_found(path):
+    with pytest.raises(FileNotFoundError, match="did you mean"):
+        restore({"step": np.array(0)}, path.with_name("olt.ckpt"))
+
+
+@pytest.mark.parametrize("rename", [["ab"], "ab", [("a",)], [("a", "b", "c")], [None]])
+def test_rule_that_is_no_pair_is_a_type_error(path, rename):
+    with pytest.raises(TypeError, match=r"rename: expected \(regex, replacement\)"):
+        restore(zeros_like(["step"]), path, rename=rename)
+
+
+@pytest.mark.parametrize("rename", [5, [(5, "b")], [("b", 5)], [(b"b", "")], [("b", b"")]])
+def test_rule_of_another_type_is_a_type_error(path, rename):
+    with pytest.raises(TypeError):
+        restore(zeros_like(["step"]), path, rename=rename)
+
+
+@pytest.mark.parametrize("rule", [("(", "x"), ("a", r"\1"), ("(a)", r"\g<none>")])
+@pytest.mark.parametrize("strict", [True, False])
+def test_broken_pattern_is_a_value_error_that_shows_it(path, rule, strict):
+    target = zeros_like(["step"])
+
+    with pytest.raises(ValueError, match=f"rename: {re.escape(repr(rule))}"):
+        restore(target, path, rename=[rule], strict=strict)
+
+    assert_untouched(target)
+
+
+@pytest.mark.parametrize("name", [5, b"step", ("step",), True])
+def test_function_that_gives_no_name_is_a_type_error(path, name):
+    with pytest.raises(TypeError, match="rename: expected a name or None for 'bert/layer/bias'"):
+        restore(zeros_like(["step"]), path, rename=lambda _: name)
+
+
+def test_error_of_the_function_passes_through(path):
+    target = zeros_like(["step"])
+
+    with pytest.raises(ZeroDivisionError):
+        restore(target, path, rename=lambda name: 1 / 0)
+
+    assert_untouched(target)
+
+
+@pytest.mark.parametrize("option", ["include", "exclude"])
+@pytest.mark.parametrize("globs", [5, [5], [b"step"], [None]])
+def test_globs_that_are_none_are_a_type_error(path, option, globs):
+    with pytest.raises(TypeError):
+        restore(zeros_like(["step"]), path, **{option: globs})
+
+
+@pytest.mark.parametrize("include", ["stepp", ["step", "bert/*"], "STEP"])
+def test_include_that_matches_no_variable_is_an_error(path, include):
+    target = zeros_like(["step"])
+
+    with pytest.raises(ValueError, match="include: .* matches no variable"):
+        restore(target, path, include=include)
+
+    assert_untouched(target)
+
+
+def test_include_that_matches_no_variable_is_fine_when_not_strict(path):
+    report = restore(zeros_like(["step"]), path, include=["step", "bert/*"], strict=False)
+
+    assert report.restored == ("step",)
+
+
+# ---- An error changes nothing
+
+
+def test_missing_tensor_changes_nothing(path):
+    target = {**zeros_like(["step", "bert/layer/bias"]), "zz_lost": np.zeros(4, F32)}
+
+    with pytest.raises(fastckpt.TensorNotFoundError, match="did you mean 'zz_last'") as caught:
+        restore(target, path)
+
+    assert caught.value.name == "zz_lost"
+    assert caught.value.path == str(path)
+    assert_untouched(target)
+
+
+def test_all_missing_tensors_are_named_up_to_a_few(path):
+    target = {f"lost{i}": np.zeros(1) for i in range(9)}
+
+    with pytest.raises(fastckpt.TensorNotFoundError, match="'lost0': .* nor are lost1, .* 3 more"):
+        restore(target, path)
+
+
+def wrong_shape(name):
+    return np.zeros((*TENSORS[name].shape, 2), TENSORS[name].dtype)
+
+
+def wrong_dtype(name):
+    return np.zeros(TENSORS[name].shape, np.int16)
+
+
+@pytest.mark.parametrize("make", [wrong_shape, wrong_dtype])
+@pytest.mark.parametrize("wrong", ["zz_last", "labels", "bert/layer/kernel"])
+def test_variable_that_does_not_fit_changes_nothing(path, make, wrong):
+    target = {**zeros_like(TENSORS), "labels": np.array([b"", b""], object), wrong: make(wrong)}
+
+    with pytest.raises(ValueError, match=f"variable '{wrong}': expected dtype"):
+        restore(target, path)
+
+    assert_untouched(target)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("option", [{}, {"verify": True}, {"backend": "pread"}])
+def test_wrong_checksum_of_the_last_tensor_changes_nothing(path, strict, option):
+    target = zeros_like(["bert/layer/kernel", "step", "zz_last"])
+    damage_last_tensor(path)
+    source = fastckpt.read(path, **option) if option else path
+
+    with pytest.raises(fastckpt.ChecksumError, match="zz_last"):
+        restore(target, source, strict=strict)
+
+    assert_untouched(target)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_variable_that_cannot_be_written_changes_nothing(path, strict):
+    target = zeros_like(["bert/layer/kernel", "zz_last"])
+    target["zz_last"].flags.writeable = False
+
+    with pytest.raises(ValueError, match="'zz_last': expected one that can be written in place"):
+        restore(list(target.items()), path, strict=strict)
+
+    assert_untouched(target)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_string_that_does_not_fit_its_array_changes_nothing(path, strict):
+    target = {**zeros_like(["step"]), "labels": np.array(["", ""], "U2")}
+
+    with pytest.raises(ValueError, match="variable 'labels'"):
+        restore(target, path, strict=strict)
+
+    assert_untouched(target)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_two_tensors_renamed_to_one_variable_change_nothing(path, strict):
+    target = zeros_like(["step"])
+
+    with pytest.raises(ValueError, match="'bert/layer/bias' and '.*' are both renamed to 'step'"):
+        restore(target, path, rename=lambda name: "step", strict=strict)
+
+    assert_untouched(target)
+
+
+def test_damage_elsewhere_is_not_looked_for(path):
+    target = zeros_like(["bert/layer/bias"])
+    damage_last_tensor(path)
+
+    restore(target, path)
+
+    assert (target["bert/layer/bias"] == 7).all()
+
+
+# ---- What goes where
+
+
+def test_everything_of_a_name_is_restored_in_place(path):
+    target = {name: np.zeros_like(value) for name, value in TENSORS.items()}
+    held = dict(target)
+
+    report = restore(target, path)
+
+    assert report.restored == tuple(TENSORS)
+    assert all(target[name] is held[name] for name in TENSORS)
+    assert all(np.array_equal(target[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_part_of_a_checkpoint_is_restored_strictly(path):
+    target = zeros_like(["step"])
+
+    report = restore(target, path)
+
+    assert target["step"] == 1000
+    assert report.restored == ("step",)
+    assert report.unused == tuple(name for name in sorted(TENSORS) if name != "step")
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        {"bert/layer/kernel": "encoder/layer/kernel", "bert/layer/bias": "encoder/layer/bias"},
+        [("^bert/", "encoder/")],
+        [("bert", "x"), ("^x(?=/)", "encoder")],
+        [(re.compile("BERT", re.I), lambda match: "encoder")],
+        (rule for rule in [("^bert/", "encoder/")]),
+        lambda name: name.replace("bert/", "encoder/"),
+        types.MappingProxyType(
+            {"bert/layer/kernel": "encoder/layer/kernel", "bert/layer/bias": "encoder/layer/bias"}
+        ),
+    ],
+)
+def test_rename_goes_from_the_checkpoint_to_the_target(path, rename):
+    model = make_model()
+
+    report = restore(model, path, rename=rename, exclude="head/*")
+
+    assert report.restored == ("encoder/layer/kernel", "encoder/layer/bias")
+    assert np.array_equal(model["encoder/layer/kernel"], TENSORS["bert/layer/kernel"])
+    assert not model["head/kernel"].any()
+
+
+@pytest.mark.parametrize("rename", [{"step": None}, lambda name: None if name == "step" else name])
+def test_tensor_renamed_to_none_is_left_out(path, rename):
+    target = zeros_like(["step", "zz_last"])
+
+    report = restore(target, path, rename=rename, strict=False)
+
+    assert report.restored == ("zz_last",)
+    assert report.missing == ("step",)
+    assert "step" not in report.unused
+
+
+def test_renamed_tensor_comes_before_one_that_had_the_name(path):
+    target = zeros_like(["bert/layer/kernel"])
+
+    report = restore(target, path, rename=[("/Adam$", "")])
+
+    assert (target["bert/layer/kernel"] == 9).all()
+    assert "bert/layer/kernel" in report.unused
+
+
+def test_tensors_renamed_alike_that_nobody_wants_are_no_error(path):
+    target = zeros_like(["step"])
+
+    report = restore(target, path, rename=[("^bert/.*", "bert")])
+
+    assert report.restored == ("step",)
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "chosen"),
+    [
+        ("*", None, ["a/b/c", "a/b1", "d"]),
+        ("a/*", None, ["a/b/c", "a/b1"]),
+        (["d", "a/*/c"], None, ["a/b/c", "d"]),
+        (None, "a*", ["d"]),
+        (None, ["d", "*1"], ["a/b/c"]),
+        ("a/*", "*c", ["a/b1"]),
+        ("a/b?", None, ["a/b1"]),
+        ("a/b[0-9]", None, ["a/b1"]),
+        ((glob for glob in ["d"]), (glob for glob in ["x"]), ["d"]),
+        (None, "D", ["a/b/c", "a/b1", "d"]),
+        ("*", "*", []),
+    ],
+)
+def test_globs_choose_variables(tmp_path, include, exclude, chosen):
+    names = ["a/b/c", "a/b1", "d"]
+    fastckpt.write(tmp_path / "m", {name: np.ones(1) for name in names}, sync=False)
+    target = {name: np.zeros(1) for name in names}
+
+    report = restore(target, tmp_path / "m", include=include, exclude=exclude, strict=False)
+
+    assert list(report.restored) == chosen
+    assert [name for name in names if target[name].any()] == chosen
+    assert report.unused == report.missing == ()
+
+
+def test_what_globs_leave_out_is_no_error(path):
+    target = {**zeros_like(["step"]), "new/kernel": np.zeros(3), "head/kernel": np.zeros(1)}
+
+    report = restore(target, path, exclude=["new/*", "head/*"])
+
+    assert report.restored == ("step",)
+    assert report.missing == ()
+    assert "head/kernel" not in report.unused
+
+
+def test_not_strict_restores_what_fits_and_reports_the_rest(path):
+    model = {**make_model(), "encoder/new": np.zeros(1)}
+
+    report = restore(model, path, rename=RENAME, strict=False)
+
+    assert report.restored == ("encoder/layer/kernel", "encoder/layer/bias")
+    assert report.missing == ("encoder/new",)
+    assert report.unused == ("bert/layer/kernel/Adam", "labels", "step", "zz_last")
+    assert report.mismatched == (
+        (
+            "head/kernel",
+            "dtype float32 and shape (3, 2)",
+            "dtype float32 and shape (3, 10)",
+        ),
+    )
+    assert report.mismatched[0].name == "head/kernel"
+    assert report.nbytes == TENSORS["bert/layer/kernel"].nbytes + TENSORS["bert/layer/bias"].nbytes
+    assert not model["head/kernel"].any()
+
+
+def test_reshape_and_cast_let_more_fit(path):
+    target = {"zz_last": np.zeros((2, 2), ml_dtypes.bfloat16), "step": np.zeros(1, F32)}
+
+    restore(target, path, reshape=True, cast=True)
+
+    assert (target["zz_last"] == 8).all()
+    assert target["step"].tolist() == [1000]
+
+
+@pytest.mark.parametrize("option", [{"reshape": True}, {"cast": True}])
+def test_reshape_and_cast_are_asked_for_one_by_one(path, option):
+    target = {"zz_last": np.zeros((2, 2), np.float64)}
+
+    with pytest.raises(ValueError, match="zz_last"):
+        restore(target, path, **option)
+
+    assert_untouched(target)
+
+
+def test_values_of_a_mapping_are_replaced(path):
+    target = {"step": 0, "labels": ["", ""], "zz_last": np.broadcast_to(F32(0), (4,))}
+
+    restore(target, path)
+
+    assert target["step"] == 1000 and type(target["step"]) is int
+    assert target["labels"] == ["cat", "dog"]
+    assert target["zz_last"].tolist() == [8] * 4
+    assert target["zz_last"].flags.owndata and target["zz_last"].flags.writeable
+
+
+def test_memory_holds_no_second_copy_of_the_model(tmp_path):
+    size = 16 << 20
+    fastckpt.write(tmp_path / "m", {f"v{i}": np.ones(size, np.uint8) for i in range(4)})
+    target = {f"v{i}": np.zeros(size, np.uint8) for i in range(4)}
+    tracemalloc.start()
+
+    restore(target, tmp_path / "m")
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert all(value.all() for value in target.values())
+    assert peak < size
+
+
+@pytest.mark.parametrize("backend", ["mmap", "pread"])
+@pytest.mark.parametrize("verify", [False, True])
+def test_open_checkpoint_stays_open(path, backend, verify):
+    with fastckpt.read(path, backend=backend, verify=verify) as checkpoint:
+        target = zeros_like(["zz_last"])
+
+        restore(target, checkpoint)
+
+        assert (target["zz_last"] == 8).all()
+        assert checkpoint["step"] == 1000
+
+
+def test_partitioned_and_sharded_tensors_are_restored(tmp_path):
+    with fastckpt.Writer(tmp_path / "m", num_shards=2, sync=False) as writer:
+        writer.add_slice("emb", np.ones((6, 4)), full_shape=(10, 4), start=(0, 0))
+        writer.add_slice("emb", np.full((4, 4), 2.0), full_shape=(10, 4), start=(6, 0))
+    target = {"emb": np.zeros((10, 4))}
+
+    restore(target, tmp_path / "m")
+
+    assert target["emb"].sum() == 6 * 4 + 4 * 4 * 2
+
+
+def test_nothing_is_restored_from_an_empty_target(path):
+    report = restore({}, path)
+
+    assert report == RestoreReport(unused=tuple(sorted(TENSORS)))
+
+
+# ---- Checkpoints of objects
+
+
+OBJECTS = "tf2_object/obj-2"
+VARIABLE = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+@pytest.mark.parametrize("suffix", ["", VARIABLE])
+def test_object_based_tensor_is_found_by_path_and_by_key(golden, suffix):
+    expected = fastckpt.load(golden / OBJECTS)["net/w" + VARIABLE]
+    target = {"net/w" + suffix: np.zeros_like(expected)}
+
+    restore(target, golden / OBJECTS)
+
+    assert np.array_equal(target["net/w" + suffix], expected)
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [{"net/w": "mine"}, {"net/w" + VARIABLE: "mine"}, [("^net/w$", "mine")]],
+)
+def test_object_based_tensor_is_renamed_by_path_or_by_key(golden, rename):
+    expected = fastckpt.load(golden / OBJECTS)["net/w" + VARIABLE]
+    target = {"mine": np.zeros_like(expected)}
+
+    restore(target, golden / OBJECTS, rename=rename)
+
+    assert np.array_equal(target["mine"], expected)
+
+
+def test_what_tensorflow_keeps_for_itself_is_not_unused(golden):
+    checkpoint = fastckpt.read(golden / OBJECTS)
+    path_of = {key: path for path, key in checkpoint.variables.items()}
+
+    report = restore({}, checkpoint)
+
+    own = {"_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter" + VARIABLE}
+    assert report.unused == tuple(path_of.get(key, key) for key in checkpoint if key not in own)
+    assert "net/w" in report.unused
+
+
+def test_save_counter_is_restored_where_it_is_wanted(golden):
+    target = {"save_counter": 0}
+
+    restore(target, golden / OBJECTS)
+
+    assert target["save_counter"] == 2
+
+
+# ---- The report
+
+
+def test_report_prints_counts_sizes_and_examples(path):
+    model = {**make_model(), "zz_lsat": np.zeros(1), "another": np.zeros(1)}
+
+    report = restore(model, path, rename=RENAME, strict=False)
+
+    assert str(report).splitlines() == [
+        "restored        2  (36 bytes)",
+        "    encoder/layer/kernel",
+        "    encoder/layer/bias",
+        "missing         2  (no tensor of that name)",
+        "    zz_lsat  (did you mean 'zz_last'?)",
+        "    another",
+        "mismatched      1  (another dtype or shape)",
+        "    'head/kernel': expected dtype float32 and shape (3, 2), got dtype float32 and shape "
+        "(3, 10)",
+        "unused          4  (tensors that no variable took)",
+        "    bert/layer/kernel/Adam",
+        "    labels",
+        "    step",
+        "    zz_last",
+    ]
+
+
+def test_long_report_shows_a_few_names_of_each_sort():
+    names = tuple(f"v{i}" for i in range(1000))
+
+    text = str(RestoreReport(restored=names, unused=names, nbytes=1_234_567_890))
+
+    assert "restored     1000  (1.235 GB)" in text
+    assert text.count("... and 995 more") == 2
+    assert len(text.splitlines()) == 4 + 2 * 6
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "spelled"),
+    [(0, "0 bytes"), (999, "999 bytes"), (16640, "16.64 kB"), (5e6, "5 MB"), (2e12, "2000 GB")],
+)
+def test_size_is_spelled_in_the_unit_that_suits_it(nbytes, spelled):
+    assert f"({spelled})" in str(RestoreReport(nbytes=nbytes))
+
+
+def test_report_cannot_be_changed(path):
+    report = restore(zeros_like(["step"]), path)
+
+    with pytest.raises(AttributeError):
+        report.missing = ()
+
+
+# ---- Originals and documents
+
+
+@pytest.mark.tensorflow
+def test_keras_model_starts_from_a_tensorflow_checkpoint(tmp_path):
+    code = """
+        import os, sys
+        os.environ.update(KERAS_BACKEND="tensorflow", KERAS_HOME=sys.argv[1])
+        import fastckpt, keras, numpy as np, tensorflow as tf
+        from fastckpt.restoring import restore
+
+        def make(classes):
+            return keras.Sequential([
+                keras.layers.Input((3,)),
+                keras.layers.Dense(4, name="body"), keras.layers.Dense(classes, name="head"),
+            ], name="net")
+
+        old, new = make(10), make(2)
+        path = tf.train.Checkpoint(model=old).write(sys.argv[1] + "/m")
+        head = new.get_layer("head").kernel.numpy()
+        names = {(3, 4): "net/body/kernel", (4,): "net/body/bias"}
+        rename = {info.name: names.get(info.shape) for info in fastckpt.read(path).infos()}
+        report = restore(new, path, rename=rename, exclude="*/head/*")
+        assert report.restored == ("net/body/kernel", "net/body/bias"), report
+        assert np.array_equal(new.get_layer("body").kernel, old.get_layer("body").kernel)
+        assert np.array_equal(new.get_layer("head").kernel, head)
+        print("done")
+    """
+
+    assert run(code, tmp_path, timeout=120) == "done\n"
+
+
+def test_example_of_transfer_learning_runs(tmp_path):
+    source = (ROOT / "examples" / "transfer_learning.py").read_text("utf-8")
+
+    printed = run(source)
+
+    assert "0 variables of the encoder have changed" in printed
+    assert re.search(r"^restored +4 ", printed, re.M)
+    assert re.search(r"^missing +0 ", printed, re.M)
