@@ -133,7 +133,8 @@ class Saver:
         `global_step` is appended to `save_path`: an integer, an array or variable of one, or
         the name of an entry of `sess`. The checkpoint is written first and as a whole, then the
         state file `latest_filename` (default "checkpoint") in its folder, then at most one old
-        checkpoint is deleted, then the `.meta` is written. One missing level of folders is made.
+        checkpoint is deleted, then the `.meta` is written. One missing level of folders is made,
+        unless the checkpoint is sharded or V1.
 
         `strip_default_attrs` and `save_debug_info` are about graphs and change nothing.
 
@@ -255,17 +256,21 @@ class Saver:
         return [found[name] for name in sorted(found)]
 
     def _write(self, path: str, variables: list[Variable]) -> str:
+        problem = f"Parent directory of {path} doesn't exist, can't save."
+        folder = os.path.dirname(path) or os.curdir
+        is_v1, is_sharded = self.saver_def.version == SaverDef.V1, self.saver_def.sharded
+        if (is_v1 or is_sharded) and not os.path.isdir(folder):  # as TensorFlow has it
+            raise ValueError(problem)
         try:
-            if self.saver_def.version == SaverDef.V1:
+            if is_v1:
                 values = {each.name: each.value() for each in variables}
-                return write_v1(path, values, num_shards=1 if self.saver_def.sharded else None)
+                return write_v1(path, values, num_shards=1 if is_sharded else None)
             with Writer(path, alignment=1) as writer:
                 for each in variables:
                     writer.add(each.name, each.value())
         except (FileNotFoundError, NotADirectoryError, FileExistsError) as error:
-            if os.path.isdir(os.path.dirname(path) or os.curdir):
+            if os.path.isdir(folder):
                 raise
-            problem = f"Parent directory of {path} doesn't exist, can't save."
             raise ValueError(problem) from error
         return path
 
