@@ -22,7 +22,7 @@ from .names import index_path, list_files
 from .object_graph import SAVE_COUNTER
 from .objects import restore_objects, write_objects
 from .state import get_checkpoint_state, make_state, store_state
-from .variables import Variable
+from .variables import Variable, to_integer
 
 __all__ = ["CheckpointManager"]
 
@@ -132,12 +132,12 @@ class CheckpointManager:
         """
         step = None
         if self._checkpoint_interval is not None:
-            step = self._to_int("step_counter", self._step_counter)
+            step = self._step()
             if not self._is_due(step, self._checkpoint_interval if check_interval else None):
                 return None
         number = None
         if checkpoint_number is not None:
-            number = self._to_int("checkpoint_number", checkpoint_number)
+            number = to_integer("checkpoint_number", checkpoint_number, self._checkpoint)
             if number < 0:
                 raise ValueError(f"checkpoint_number: expected 0 or more, got {number}")
         counted = self._count()
@@ -164,7 +164,7 @@ class CheckpointManager:
         if counted is not None:
             self._own_counter[SAVE_COUNTER] = counted
         if self._checkpoint_interval is not None:
-            self._last_step = self._to_int("step_counter", self._step_counter)
+            self._last_step = self._step()
         return self._latest
 
     def sync(self) -> None:
@@ -174,23 +174,13 @@ class CheckpointManager:
         last = self._last_step
         return last is None or (step != last and (interval is None or step >= last + interval))
 
-    def _to_int(self, what: str, number: Any) -> int:
-        if isinstance(number, str):
-            if not isinstance(self._checkpoint, Mapping) or number not in self._checkpoint:
-                raise ValueError(f"{what}: there is no entry {number!r} in the tree")
-            number = self._checkpoint[number]
-        try:
-            return operator.index(number)
-        except TypeError:
-            value = np.asarray(number.numpy() if hasattr(number, "numpy") else number)
-        if value.dtype.kind not in "iu" or value.size != 1:
-            raise TypeError(f"{what}: expected an integer, got {number!r}")
-        return int(value.reshape(())[()])
+    def _step(self) -> int:
+        return to_integer("step_counter", self._step_counter, self._checkpoint)
 
     def _count(self) -> int:
         """Count a save, as TensorFlow does before it writes: the number is saved, too."""
         counter = self._counter()
-        counted = self._to_int(SAVE_COUNTER, counter.value()) + 1
+        counted = to_integer(SAVE_COUNTER, counter.value()) + 1
         counter.assign(counter.prepare(np.int64(counted)))
         return counted
 

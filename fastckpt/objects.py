@@ -54,10 +54,11 @@ def write_objects(
 
     ``write_objects(path, {"net": net, "step": step})`` writes what
     ``tf.train.Checkpoint(net=net, step=step).restore(path).assert_consumed()`` accepts, where the
-    dicts here are dicts, modules or layers there. A list is always a container: an array is a
-    value. Values are what `Writer.add` takes, and variables (see `fastckpt.variables`). A
-    container, array or variable that stands in several places is one object with several
-    names, and containers may hold each other in circles; tuples and scalars are values.
+    dicts here are dicts, modules or layers there. For ``tf.train.Checkpoint(model)`` the tree is
+    that of the model itself. A list is always a container: values are whatever else
+    `Writer.add` takes, and variables (see `fastckpt.variables`). A container, array or variable
+    that stands in several places is one object with several names, and containers may hold each
+    other in circles; tuples and scalars are written in each place.
 
     `save_counter` is how often the objects were saved: `tf.train.Checkpoint.restore` wants it, and
     `read` wants it left out, with None. An entry "save_counter" of the tree counts instead.
@@ -285,12 +286,15 @@ def _to_counter(number: int) -> np.int64:
 
 def _check_counter(objects: _Objects) -> None:
     """Raise unless the counter is one that TensorFlow restores."""
-    key = objects.graph.save_counter
-    counter = next((each for node, each in objects.variables if node.key == key), None)
-    if counter is None or (counter.dtype.name, counter.shape) == ("int64", ()):
+    node = objects.graph.root.children.get(SAVE_COUNTER)
+    if node is None:
         return
-    got = f"dtype {counter.dtype.name} and shape {counter.shape}"
-    raise ValueError(f"save_counter: expected dtype int64 and shape (), got {got}")
+    counter = next((each for other, each in objects.variables if other is node), None)
+    got = "a container"
+    if counter is not None:
+        got = f"dtype {counter.dtype.name} and shape {counter.shape}"
+    if got != "dtype int64 and shape ()":
+        raise ValueError(f"save_counter: expected dtype int64 and shape (), got {got}")
 
 
 def _check(checkpoint: Checkpoint, key: str, variable: Variable) -> None:

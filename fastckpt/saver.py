@@ -7,7 +7,6 @@ file (docs/format.md, "Saver").
 from __future__ import annotations
 
 import math
-import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from dataclasses import fields
@@ -24,7 +23,7 @@ from .retention import Retention
 from .state import make_state, store_state
 from .storage import replace_file
 from .v1_writer import write_v1
-from .variables import Variable, named_variables, restore_all
+from .variables import Variable, named_variables, restore_all, to_integer
 from .writer import Writer
 
 __all__ = ["Saver"]
@@ -339,25 +338,10 @@ def _prefer_held(var_list: Any, sess: Session) -> Any:
 
 
 def _to_step(step: Any, sess: Session) -> int:
-    if isinstance(step, str):
-        name = step.removesuffix(":0")
-        if sess is None or name not in sess:
-            raise ValueError(f"global_step: there is no entry {name!r} of 'sess'")
-        step = sess[name]
-    number = _to_index(step)
+    number = to_integer("global_step", step, sess)
     if number < 0:
         raise ValueError(f"global_step: expected 0 or more, got {number}")
     return number
-
-
-def _to_index(step: Any) -> int:
-    try:
-        return operator.index(step)
-    except TypeError:
-        value = np.asarray(step.numpy() if hasattr(step, "numpy") else step)
-    if value.dtype.kind not in "iu" or value.size != 1:
-        raise TypeError(f"global_step: expected an integer, got {step!r}")
-    return int(value.reshape(())[()])
 
 
 def _find_tensors(checkpoint: Checkpoint, variables: list[Variable]) -> list[str]:

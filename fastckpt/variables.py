@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
@@ -12,7 +13,7 @@ import numpy as np
 from .dtypes import DType, encode_value
 from .kinds import WHAT, Assignable, find_kind, is_text
 
-__all__ = ["Variable", "named_variables", "restore_all"]
+__all__ = ["Variable", "named_variables", "restore_all", "to_integer"]
 
 _OUTPUT: Final = re.compile(r":\d+\Z")  # "v:0" is output 0 of the operation "v"
 
@@ -54,6 +55,27 @@ def restore_all(
     prepared = [(each, each.prepare(array, reshape=reshape, cast=cast)) for each, array in pairs]
     for variable, value in prepared:
         variable.assign(value)
+
+
+def to_integer(what: str, value: Any, entries: object = None) -> int:
+    """Return the integer that a step or counter is: an `int`, an array or variable of one element,
+    or the name of one of `entries`, with the ":0" that graphs have or without.
+
+    Raises `ValueError` for a name that is not there, `TypeError` for anything else; `what` is for
+    the message.
+    """
+    if isinstance(value, str):
+        name = _OUTPUT.sub("", value)
+        if not isinstance(entries, Mapping) or name not in entries:
+            raise ValueError(f"{what}: there is no entry {name!r}")
+        value = entries[name]
+    try:
+        return operator.index(value)
+    except TypeError:
+        array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+    if array.dtype.kind not in "iu" or array.size != 1:
+        raise TypeError(f"{what}: expected an integer, got {value!r}")
+    return int(array.reshape(())[()])
 
 
 class Variable:

@@ -1,5 +1,5 @@
 """Saver: what it refuses, and what it never loses. What TensorFlow does, step by step, is compared
-in test_saver_tf1.py."""
+in test_saver_steps.py."""
 
 import os
 import time
@@ -39,7 +39,7 @@ def names_in(folder):
         (np.float32(2), TypeError, "expected an integer"),
         (np.arange(2), TypeError, "expected an integer"),
         (b"7", TypeError, "expected an integer"),
-        ("missing", ValueError, "there is no entry 'missing' of 'sess'"),
+        ("missing", ValueError, "global_step: there is no entry 'missing'"),
         ([7], None, "m-7"),
         (np.uint8(7), None, "m-7"),
         (np.array(7), None, "m-7"),
