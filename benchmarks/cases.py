@@ -107,6 +107,18 @@ CASES = (
         repeat=1,
         floors={"tensorflow": 2, "safetensors": 2},
     ),
+    Case(
+        "graph_nodes",
+        "open a `.meta` of {small:,} variables, list their names",
+        repeat=1,
+        contenders=("fastckpt", "tensorflow"),
+    ),
+    Case(
+        "graph_constants",
+        "open a `.meta` of {big} MB, get the last constant",
+        repeat=1,
+        contenders=("fastckpt", "tensorflow"),
+    ),
 )
 
 

@@ -1,13 +1,15 @@
 """The files that the benchmarks read, and the arrays that they write.
 
-Everything is seeded, made once, and kept in a folder (about 1.1 GB, and 512 MB more while a write
-case runs; 66 MB with ``--quick``, and 32 MB more)::
+Everything is seeded, made once, and kept in a folder (about 1.7 GB, and 512 MB more while a write
+case runs; 100 MB with ``--quick``, and 32 MB more)::
 
     <cache>/full/  or  <cache>/quick/
       small.*      100,000 tensors of a few bytes, with the names of a BERT trained with Adam
       big.*        512 MB: 32 float32 tensors of 16 MB
       v1.*         a single tensor, for the case that starts a process
       damaged.*    small.*, with a bit of its last byte flipped
+      nodes.meta   a graph of 300,000 nodes: the variables of small, as TensorFlow declares them
+      constants.meta  a graph of 32 constants: the tensors of big
       output/      where the write cases write: the same file system as what is read
       stamp.json   what the folder was made from; written last
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 DEFAULT_CACHE = Path(__file__).parent / ".cache"
 SEED = 20260101
 # Raise this when what is written changes, so that old folders are made anew.
-LAYOUT = 1
+LAYOUT = 2
 
 # One transformer layer: what BERT's checkpoints call its variables, at toy shapes.
 LAYER_VARIABLES: tuple[tuple[str, tuple[int, ...]], ...] = (
@@ -99,6 +101,10 @@ class Fixtures:
     def safetensors(self, name: str) -> str:
         """The same tensors as one .safetensors file."""
         return str(self.folder / f"{name}.safetensors")
+
+    def graph(self, name: str) -> str:
+        """The `.meta` file of that name."""
+        return str(self.folder / f"{name}.meta")
 
     def clear_output(self) -> None:
         """Leave an empty output folder."""
@@ -186,6 +192,8 @@ def make(fixtures: Fixtures) -> None:
     write_both(fixtures, "small", fixtures.small_tensors())
     write_both(fixtures, "big", dict(generate_big(fixtures)))
     damage(fixtures)
+    write_nodes(fixtures)
+    write_constants(fixtures)
 
     (fixtures.folder / "stamp.json").write_text(json.dumps(stamp_of(fixtures.scale)))
     # A write case should not wait for these files to reach the disk.
@@ -225,6 +233,48 @@ def damage(fixtures: Fixtures) -> None:
     shard = bytearray(Path(fixtures.prefix("small") + ".data-00000-of-00001").read_bytes())
     shard[-1] ^= 0x80
     Path(fixtures.prefix("damaged") + ".data-00000-of-00001").write_bytes(shard)
+
+
+def write_nodes(fixtures: Fixtures) -> None:
+    """Write a graph with a variable, its initializer and its reader for each tensor of `small`."""
+    from tensorflow.core.framework.variable_pb2 import (  # type: ignore[import-untyped]
+        VariableDef,
+    )
+    from tensorflow.core.protobuf.meta_graph_pb2 import (  # type: ignore[import-untyped]
+        MetaGraphDef,
+    )
+
+    meta = MetaGraphDef()
+    declared = meta.collection_def["variables"].bytes_list.value
+    for name in fixtures.small_names():
+        variable = meta.graph_def.node.add(name=name, op="VariableV2")
+        variable.attr["dtype"].type = 1
+        variable.attr["shape"].shape.dim.add(size=4)
+        meta.graph_def.node.add(name=f"{name}/Assign", op="Assign", input=[name, f"{name}/init"])
+        meta.graph_def.node.add(name=f"{name}/read", op="Identity", input=[name])
+        definition = VariableDef(
+            variable_name=f"{name}:0",
+            initializer_name=f"{name}/Assign",
+            snapshot_name=f"{name}/read:0",
+            trainable=True,
+        )
+        declared.append(definition.SerializeToString())
+    Path(fixtures.graph("nodes")).write_bytes(meta.SerializeToString())
+
+
+def write_constants(fixtures: Fixtures) -> None:
+    """Write a graph whose constants are the tensors of `big`."""
+    from tensorflow.core.protobuf.meta_graph_pb2 import (
+        MetaGraphDef,
+    )
+
+    meta = MetaGraphDef()
+    for name in fixtures.big_names():
+        tensor = meta.graph_def.node.add(name=name, op="Const").attr["value"].tensor
+        tensor.dtype = 1
+        tensor.tensor_shape.dim.add(size=fixtures.scale.big_items)
+        tensor.tensor_content = fixtures.big_tensor(name).tobytes()
+    Path(fixtures.graph("constants")).write_bytes(meta.SerializeToString())
 
 
 def main() -> None:

@@ -136,3 +136,22 @@ def write(fixtures: Fixtures, tensors: Tensors, check: Any) -> Trial[None]:
         check_with_tensorflow,
         before=fixtures.clear_output,
     )
+
+
+def graph_nodes(fixtures: Fixtures) -> Trial[list[str]]:
+    path, read_meta = fixtures.graph("nodes"), fastckpt.read_meta
+
+    def timed() -> list[str]:
+        return [variable.checkpoint_name for variable in read_meta(path).variables]
+
+    return Trial(timed, lambda names: check_names(fixtures, names))
+
+
+def graph_constants(fixtures: Fixtures) -> Trial[Tensors]:
+    path, read_meta = fixtures.graph("constants"), fastckpt.read_meta
+    name = fixtures.big_names()[-1]
+
+    def timed() -> Tensors:
+        return {name: read_meta(path).node(name).attrs["value"]}
+
+    return Trial(timed, lambda tensors: check_big(fixtures, [name], tensors))

@@ -144,3 +144,37 @@ def read_and_drop(path: str) -> None:
     reader = tf.train.load_checkpoint(path)
     for name in reader.get_variable_to_shape_map():
         reader.get_tensor(name)
+
+
+def graph_nodes(fixtures: Fixtures) -> Trial[list[str]]:
+    """Parse the graph and its declarations; importing it would take minutes."""
+    from tensorflow.core.framework.variable_pb2 import (  # type: ignore[import-untyped]
+        VariableDef,
+    )
+
+    def timed() -> list[str]:
+        declared = read_graph(fixtures, "nodes").collection_def["variables"].bytes_list.value
+        names = (VariableDef.FromString(each).variable_name for each in declared)
+        return [name.removesuffix(":0") for name in names]
+
+    return Trial(timed, lambda names: check_names(fixtures, names))
+
+
+def graph_constants(fixtures: Fixtures) -> Trial[Tensors]:
+    name = fixtures.big_names()[-1]
+
+    def timed() -> Tensors:
+        nodes = read_graph(fixtures, "constants").graph_def.node
+        node = next(node for node in nodes if node.name == name)
+        return {name: tf.make_ndarray(node.attr["value"].tensor)}
+
+    return Trial(timed, lambda tensors: check_big(fixtures, [name], tensors))
+
+
+def read_graph(fixtures: Fixtures, name: str) -> Any:
+    from tensorflow.core.protobuf.meta_graph_pb2 import (  # type: ignore[import-untyped]
+        MetaGraphDef,
+    )
+
+    with open(fixtures.graph(name), "rb") as file:
+        return MetaGraphDef.FromString(file.read())

@@ -1,6 +1,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 from typing_extensions import Buffer, disjoint_base
 
 INT: Final[int]
@@ -33,3 +35,6 @@ def decode(
     end: int | None = None,
 ) -> dict[str, Any]: ...
 def encode(message: Message, values: Mapping[str, Any]) -> bytes: ...
+def hash_field(
+    number: int, data: Buffer, spans: npt.NDArray[np.int64], path: str, what: str
+) -> npt.NDArray[np.int64]: ...

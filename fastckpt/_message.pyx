@@ -90,6 +90,8 @@ cdef class Message:
     cdef readonly str name
     cdef dict _fields       # number -> _Field
     cdef list _rows         # in the order of their numbers
+    cdef dict _defaults     # of the fields whose default cannot change
+    cdef list _repeated     # the other fields
     cdef bint _is_oneof
 
     def __init__(self, str name not None, fields=None, *, bint is_oneof=False):
@@ -101,6 +103,11 @@ cdef class Message:
         """Give the fields."""
         self._rows = [_Field(number, *fields[number]) for number in sorted(fields)]
         self._fields = {(<_Field>row).number: row for row in self._rows}
+        self._repeated = [row for row in self._rows if (<_Field>row).is_repeated]
+        self._defaults = {
+            (<_Field>row).name: (<_Field>row).default()
+            for row in self._rows if not (<_Field>row).is_repeated
+        }
 
     def __repr__(self):
         return f"<schema of {self.name}>"
@@ -133,6 +140,36 @@ def decode(Message message not None, data, path, what, size_t start=0, end=None)
     return decoder.read(message, reader, 0)
 
 
+def hash_field(uint32_t number, data, const int64_t[:, ::1] spans, path, what):
+    """Return Python's hash of a length-delimited field of many messages, as an int64 array.
+
+    `spans` are their places in `data`; a message without the field has the hash of b"". For an
+    index of millions of names that takes 8 bytes for each. Raises `FormatError`.
+    """
+    cdef const uint8_t[::1] view = data
+    cdef fck_reader reader
+    cdef fck_field field
+    cdef Py_ssize_t i
+    cdef fck_reader found
+    array = np.empty(spans.shape[0], np.int64)
+    cdef int64_t[::1] hashes = array
+    for i in range(spans.shape[0]):
+        if not 0 <= spans[i, 0] <= spans[i, 1] <= view.shape[0]:
+            raise ValueError(f"expected a part of {view.shape[0]} bytes, got {tuple(spans[i])}")
+        found = fck_reader_make(NULL, 0)
+        reader = found
+        if spans[i, 0] < spans[i, 1]:
+            reader = fck_reader_make(&view[spans[i, 0]], spans[i, 1] - spans[i, 0])
+        while fck_reader_left(&reader) > 0:
+            status = fck_read_field(&reader, &field)
+            if status != FCK_OK:
+                raise FormatError(path, f"{what} at {reader.p - &view[0]}", explain(status))
+            if field.number == number and field.type == FCK_WIRE_BYTES:
+                found = field.bytes
+        hashes[i] = hash((<const char *>found.p)[:fck_reader_left(&found)])
+    return array
+
+
 cdef class _Decoder:
     """Decodes the messages of one buffer, which outlives it."""
 
@@ -143,7 +180,7 @@ cdef class _Decoder:
     cdef dict read(self, Message message, fck_reader reader, int depth):
         cdef fck_field field
         cdef _Field row
-        cdef dict found = {}
+        cdef dict found = {} if message._is_oneof else message._defaults.copy()
         cdef dict arrays = {}   # name -> chunks of a repeated number, or _Spans
         if depth > _MAX_DEPTH:
             raise self.error(reader.p, "expected messages at most 100 deep, got more")
@@ -161,7 +198,7 @@ cdef class _Decoder:
         for name, chunks in arrays.items():
             found[name] = chunks.join()
         if not message._is_oneof:
-            for row in message._rows:
+            for row in message._repeated:
                 if row.name not in found:
                     found[row.name] = row.default()
         return found

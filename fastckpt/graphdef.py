@@ -26,7 +26,6 @@ __all__ = [
     "HEADER",
     "LIBRARY",
     "META_GRAPH",
-    "NAME",
     "NODE",
     "SAVED_MODEL",
     "SAVER",
@@ -82,7 +81,6 @@ _HEADER: Final[dict[int, Any]] = {
     4: ("device", TEXT),
 }
 HEADER: Final = Message("NodeDef", _HEADER)  # a node without its attributes,
-NAME: Final = Message("NodeDef", {1: ("name", TEXT)})
 ATTRIBUTES: Final = Message("NodeDef", {5: ("attributes", _ATTRIBUTES)})  # and they alone
 NODE: Final = Message("NodeDef", {**_HEADER, 5: ("attributes", _ATTRIBUTES)})
 CALL: Final = Message("NameAttrList", {1: ("name", TEXT), 2: ("attributes", _ATTRIBUTES)})

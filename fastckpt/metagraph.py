@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
+from ._message import decode
 from .errors import FormatError, UnsupportedError
 from .graphdef import (
     COLLECTION,
@@ -53,30 +54,99 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
 class MetaVariable:
     """A variable, or one part of a partitioned one, as the graph declares it.
 
-    `name` ends in ":0", and `checkpoint_name` is that of its tensor. `dtype` (by name) and
-    `shape` are those of its node: None if the graph has no such node, the shape also for an
-    unknown rank. A part has the name and the shape of the whole, its offset in it and its own
-    shape; other variables have "" and (). `collections` are those that list it.
+    `collections` are those that list it.
     """
 
-    name: str
-    checkpoint_name: str
-    initial_value_name: str
-    initializer_name: str
-    snapshot_name: str
-    trainable: bool
-    is_resource: bool
-    dtype: str | None
-    shape: Shape | None
-    full_name: str
-    full_shape: Shape
-    var_offset: Shape
-    var_shape: Shape
-    collections: tuple[str, ...]
+    __slots__ = ("_found", "_nodes", "collections")
+
+    def __init__(self, found: dict[str, Any], nodes: Nodes, collections: tuple[str, ...]) -> None:
+        self._found = found
+        self._nodes = nodes
+        self.collections = collections
+
+    @property
+    def name(self) -> str:
+        """The name of the tensor that it gives: it ends in ":0"."""
+        return str(self._found["variable_name"])
+
+    @property
+    def checkpoint_name(self) -> str:
+        """The name of its tensor in a checkpoint."""
+        return self.full_name or self.name.removesuffix(":0")
+
+    @property
+    def initial_value_name(self) -> str:
+        """The name of the tensor that it begins with."""
+        return str(self._found["initial_value_name"])
+
+    @property
+    def initializer_name(self) -> str:
+        """The name of the node that gives it its first value."""
+        return str(self._found["initializer_name"])
+
+    @property
+    def snapshot_name(self) -> str:
+        """The name of the tensor that reads it."""
+        return str(self._found["snapshot_name"])
+
+    @property
+    def trainable(self) -> bool:
+        """Whether it is, by its declaration or by the collection "trainable_variables"."""
+        return bool(self._found["trainable"]) or _TRAINABLE in self.collections
+
+    @property
+    def is_resource(self) -> bool:
+        """Whether it is a resource variable."""
+        return bool(self._found["is_resource"])
+
+    @property
+    def dtype(self) -> str | None:
+        """The name of its node's dtype; None if the graph has no such node."""
+        return cast("str | None", self._attribute("dtype"))
+
+    @property
+    def shape(self) -> Shape | None:
+        """The shape of its node; None if the graph has no such node, or for an unknown rank."""
+        return cast("Shape | None", self._attribute("shape"))
+
+    @property
+    def full_name(self) -> str:
+        """Of a part of a partitioned variable: the name of the whole. Else ""."""
+        part = self._found["slice"]
+        return str(part["full_name"]) if part else ""
+
+    @property
+    def full_shape(self) -> Shape:
+        """Of a part: the shape of the whole. Else ()."""
+        return self._part("full_shape")
+
+    @property
+    def var_offset(self) -> Shape:
+        """Of a part: where it begins in the whole. Else ()."""
+        return self._part("var_offset")
+
+    @property
+    def var_shape(self) -> Shape:
+        """Of a part: its own shape. Else ()."""
+        return self._part("var_shape")
+
+    def __repr__(self) -> str:
+        return (
+            f"MetaVariable({self.name!r}, dtype={self.dtype}, shape={self.shape}, "
+            f"checkpoint_name={self.checkpoint_name!r}, trainable={self.trainable}, "
+            f"collections={self.collections})"
+        )
+
+    def _attribute(self, name: str) -> Any:
+        node = self._nodes.find(self.name.removesuffix(":0"))
+        return None if node is None else node.attrs.get(name)
+
+    def _part(self, field: str) -> Shape:
+        part = self._found["slice"]
+        return tuple(part[field].tolist()) if part else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,44 +284,24 @@ class MetaGraph:
         )
         return Signature(inputs, outputs, found["method_name"])
 
-    def _find_variables(self) -> Iterator[MetaVariable]:
-        listed: dict[str, list[str]] = {}  # variable: its collections
+    def _find_variables(self) -> list[MetaVariable]:
         declared: dict[str, dict[str, Any]] = {}
+        listed: dict[str, tuple[str, ...]] = {}  # variable: its collections
         for collection in _VARIABLE_COLLECTIONS:
-            for number, value in enumerate(self.collections.get(collection, ())):
-                if isinstance(value, bytes):
-                    what = f"variable {number} of collection {collection!r}"
-                    found = _decode_variable(value, self.path, what)
-                    declared.setdefault(found["variable_name"], found)
-                    listed.setdefault(found["variable_name"], []).append(collection)
-        for name, found in declared.items():
-            yield self._make_variable(found, tuple(dict.fromkeys(listed[name])))
-
-    def _make_variable(self, found: dict[str, Any], collections: tuple[str, ...]) -> MetaVariable:
-        name = found["variable_name"]
-        node = self.nodes.find(name.removesuffix(":0"))
-        attributes: Mapping[str, Any] = {} if node is None else node.attrs
-        part = found["slice"] or {"full_name": ""}
-        full_shape, offset, shape = (
-            tuple(part[field].tolist()) if field in part else ()
-            for field in ("full_shape", "var_offset", "var_shape")
-        )
-        return MetaVariable(
-            name=name,
-            checkpoint_name=part["full_name"] or name.removesuffix(":0"),
-            initial_value_name=found["initial_value_name"],
-            initializer_name=found["initializer_name"],
-            snapshot_name=found["snapshot_name"],
-            trainable=found["trainable"] or _TRAINABLE in collections,
-            is_resource=found["is_resource"],
-            dtype=attributes.get("dtype"),
-            shape=attributes.get("shape"),
-            full_name=part["full_name"],
-            full_shape=full_shape,
-            var_offset=offset,
-            var_shape=shape,
-            collections=collections,
-        )
+            only = (collection,)  # one tuple for the many variables that are in no other
+            what = f"variable of collection {collection!r}"
+            for value in self.collections.get(collection, ()):
+                if not isinstance(value, bytes):
+                    continue
+                found = decode(VARIABLE, value, self.path, what)
+                name = found["variable_name"]
+                if name not in declared:
+                    declared[name] = found
+                    listed[name] = only
+                elif collection not in listed[name]:
+                    listed[name] += only
+        nodes = self.nodes
+        return [MetaVariable(found, nodes, listed[name]) for name, found in declared.items()]
 
 
 _TRAINABLE: Final = "trainable_variables"  # files before 1.9 say it only by this collection
@@ -264,10 +314,6 @@ _VARIABLE_COLLECTIONS: Final = (  # those whose bytes TensorFlow takes for a Var
     "metric_variables",
     "global_step",
 )
-
-
-def _decode_variable(value: bytes, path: str, what: str) -> dict[str, Any]:
-    return Source(np.frombuffer(value, np.uint8), path).decode(VARIABLE, (0, len(value)), what)
 
 
 def _join(spans: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:

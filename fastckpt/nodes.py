@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 
-from ._message import Message
-from .graphdef import ATTRIBUTE, ATTRIBUTES, CALL, HEADER, NAME
+from ._message import Message, hash_field
+from .graphdef import ATTRIBUTE, ATTRIBUTES, CALL, HEADER
 from .tensorproto import Source, Span, decode_shape, decode_tensor, type_name
 
 if TYPE_CHECKING:
@@ -70,13 +70,14 @@ class Nodes(Sequence[Node]):
         """Return the node of a name, or None. The first call goes through all nodes."""
         if self._index is None:
             # the hashes of the names: names themselves would take ten times the memory
-            names = (self._source.decode(NAME, span, "node")["name"] for span in self._each_span())
-            hashes = np.fromiter(map(hash, names), np.int64, len(self))
+            source = self._source
+            hashes = hash_field(1, source.data.data, self._spans, source.path, "node")
             order = np.argsort(hashes, kind="stable")
             self._index = hashes[order], order
         hashes, order = self._index
-        first = np.searchsorted(hashes, hash(name), "left")
-        last = np.searchsorted(hashes, hash(name), "right")
+        wanted = hash(name.encode("utf-8", "surrogateescape"))
+        first = hashes.searchsorted(wanted, "left")
+        last = hashes.searchsorted(wanted, "right")
         candidates = (self[int(number)] for number in order[first:last])
         return next((node for node in candidates if node.name == name), None)
 

@@ -22,6 +22,8 @@ sys.path[:0] = [str(TESTS), str(TESTS / "golden" / "scripts")]
 from oracle import Oracle  # noqa: E402 - found through the line above
 
 TF1_PYTHON = os.environ.get("FASTCKPT_TF1_PYTHON")
+if TF1_PYTHON and os.path.dirname(TF1_PYTHON):
+    TF1_PYTHON = os.path.abspath(TF1_PYTHON)  # for tests that run it in another folder
 MUST_BE_LIVE = bool(TF1_PYTHON) or (
     sys.platform == "linux"
     and platform.machine() == "x86_64"

@@ -16,6 +16,7 @@ from fastckpt._message import (
     Message,
     decode,
     encode,
+    hash_field,
 )
 from fastckpt.errors import FormatError
 
@@ -246,6 +247,25 @@ def test_arbitrary_bytes_are_a_message_or_a_format_error(data):
         return
 
     assert set(found) == {row for row in read("")}
+
+
+def test_hashes_of_a_field_are_those_of_its_bytes():
+    names = [b"a", b"", "é".encode(), b"x" * 300]
+    messages = [encode(INNER, {"a": i, "t": name.decode()}) for i, name in enumerate(names)]
+    ends = np.cumsum([len(message) for message in messages])
+    spans = np.stack([ends - [len(message) for message in messages], ends], axis=1)
+
+    hashes = hash_field(2, b"".join(messages), spans, "file", "thing")
+
+    assert hashes.tolist() == [hash(name) for name in names]
+
+
+def test_hashes_of_broken_messages_are_a_format_error():
+    with pytest.raises(FormatError, match="thing at 1: expected"):
+        hash_field(2, b"\xff\x12\x05", np.array([[1, 3]]), "file", "thing")
+    for span in ([0, 4], [2, 1], [-1, 2]):
+        with pytest.raises(ValueError, match="expected a part of 3 bytes"):
+            hash_field(2, b"abc", np.array([span]), "file", "thing")
 
 
 def test_spans_of_a_million_fields_take_sixteen_bytes_each():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fresh import run
 
 import fastckpt
 from fastckpt.metagraph import SaverDef
@@ -408,3 +409,62 @@ def test_settings_can_be_handed_on():
     assert saver.to_proto() == given
     assert Saver(saver_def=given).as_saver_def() == given
     assert Saver.from_proto(given, "in").as_saver_def().restore_op_name == "in/scope/restore_all"
+
+
+# ---- Variables that are objects
+
+
+@pytest.mark.tensorflow
+def test_saves_and_restores_variables_of_tensorflow(tmp_path):
+    code = """
+        import sys
+        import numpy as np, tensorflow as tf
+        from fastckpt import train
+
+        v = tf.Variable([1.0, 2.0], name="scope/v")
+        step = tf.Variable(3, dtype=tf.int64, name="step")
+        saver = train.Saver([v, step])
+        path = saver.save(None, sys.argv[1], global_step=step)
+        v.assign([0.0, 0.0])
+        step.assign(0)
+        saver.restore(None, path)
+        assert path.endswith("-3") and v.numpy().tolist() == [1, 2] and step.numpy() == 3
+        theirs = tf.compat.v1.train.Saver({"scope/v": v, "step": step})
+        v.assign([0.0, 0.0])
+        theirs.restore(None, path)
+        assert v.numpy().tolist() == [1, 2]
+        try:
+            train.Saver({"scope/v": step, "step": v}).restore(None, path)
+        except ValueError as error:
+            assert "scope/v" in str(error)
+        assert v.numpy().tolist() == [1, 2] and step.numpy() == 3
+        print("done")
+    """
+
+    assert run(code, tmp_path / "m", timeout=120) == "done\n"
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+def test_saves_and_restores_keras_without_tensorflow(tmp_path, backend):
+    code = """
+        import os, sys
+        os.environ.update(KERAS_BACKEND=sys.argv[2], KERAS_HOME=sys.argv[1])
+        import keras, numpy as np
+        from fastckpt import train
+
+        model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2, name="d")],
+                                 name="net")
+        saver = train.Saver(model.variables)
+        path = saver.save(None, sys.argv[1] + "/m")
+        before = [np.array(v) for v in model.variables]
+        for variable in model.variables:
+            variable.assign(np.full(variable.shape, 7, np.float32))
+        saver.restore(None, path)
+        assert all(np.array_equal(a, np.array(v)) for a, v in zip(before, model.variables))
+        assert train.list_variables(path) == [("net/d/bias", [2]), ("net/d/kernel", [3, 2])]
+        assert "tensorflow" not in sys.modules
+        print("done")
+    """
+
+    assert run(code, tmp_path, backend, timeout=120) == "done\n"
