@@ -21,6 +21,9 @@ from .writer import Writer, merge, write
 
 if TYPE_CHECKING:
     from . import train
+    from .arithmetic import average, cast
+    from .compare import Change, Diff, Renamed, diff
+    from .edit import alias, rename, reshard, subset
     from .metagraph import MetaGraph, read_meta
     from .objects import write_objects
     from .restoring import RestoreReport, restore
@@ -29,11 +32,14 @@ __version__ = "0.1.0"
 
 # What `from fastckpt import *` gives, and what documentation tools list.
 __all__ = [
+    "Change",
     "Checkpoint",
     "CheckpointError",
     "ChecksumError",
+    "Diff",
     "FormatError",
     "MetaGraph",
+    "Renamed",
     "RestoreReport",
     "TensorInfo",
     "TensorNotFoundError",
@@ -41,11 +47,18 @@ __all__ = [
     "UnsupportedError",
     "Writer",
     "__version__",
+    "alias",
+    "average",
+    "cast",
+    "diff",
     "load",
     "merge",
     "read",
     "read_meta",
+    "rename",
+    "reshard",
     "restore",
+    "subset",
     "train",
     "write",
     "write_objects",
@@ -54,10 +67,20 @@ __all__ = [
 # Where the names are that most programs do not need. They are imported when first asked for:
 # reading a tensor should not wait for what saves a model.
 _LATER = {
+    "Change": "compare",
+    "Diff": "compare",
     "MetaGraph": "metagraph",
+    "Renamed": "compare",
     "RestoreReport": "restoring",
+    "alias": "edit",
+    "average": "arithmetic",
+    "cast": "arithmetic",
+    "diff": "compare",
     "read_meta": "metagraph",
+    "rename": "edit",
+    "reshard": "edit",
     "restore": "restoring",
+    "subset": "edit",
     "write_objects": "objects",
 }
 

@@ -8,24 +8,22 @@ error changes nothing, and there is no second copy of the model in memory.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from fnmatch import translate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ._reader import Checkpoint, TensorInfo
 from .api import read
 from .errors import TensorNotFoundError
 from .parallel import batches, ordered_map
+from .rules import Filter, make_renamer
 from .variables import Variable, named_variables, restore_all
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Rule = tuple[str | re.Pattern[str], str | Callable[[re.Match[str]], str]]
-    Rename = Mapping[str, str | None] | Iterable[Rule] | Callable[[str], str | None]
+    from .rules import Rename
 
 __all__ = ["Mismatch", "RestoreReport", "restore"]
 
@@ -113,13 +111,13 @@ def restore(
     fit or cannot be written and for two tensors renamed to one variable, what `read` raises, and
     `ChecksumError`, since every tensor is verified. Values that are replaced are never views.
     """
-    is_chosen = _Filter(include, exclude)
+    is_chosen = Filter(include, exclude)
     variables = {name: each for name, each in named_variables(target).items() if is_chosen(name)}
     if strict:
         is_chosen.check_include(variables)
     owner = nullcontext(path) if isinstance(path, Checkpoint) else read(path, verify=True)
     with owner as checkpoint:
-        offers = _list_offers(checkpoint, _make_renamer(rename))
+        offers = _list_offers(checkpoint, make_renamer(rename))
         keys = _match(checkpoint, offers, variables)
         fitting, mismatched = _compare(checkpoint, keys, variables, reshape, cast)
         report = RestoreReport(
@@ -219,68 +217,6 @@ def _read(checkpoint: Checkpoint, infos: Iterable[TensorInfo]) -> list[npt.NDArr
 
     groups = batches((info.name, info.nbytes) for info in infos)
     return [array for arrays in ordered_map(read_each, groups) for array in arrays]
-
-
-# ---- Arguments
-
-
-def _make_renamer(rename: Rename | None) -> Callable[[str], str | None]:
-    if rename is None:
-        return lambda name: name
-    if isinstance(rename, Mapping):
-        return lambda name: rename.get(name, name)
-    if callable(rename):
-        return rename
-    rules = [_compile(rule) for rule in rename]
-
-    def apply(name: str) -> str:
-        for pattern, replacement in rules:
-            name = pattern.sub(replacement, name)
-        return name
-
-    return apply
-
-
-def _compile(rule: Any) -> tuple[re.Pattern[str], Any]:
-    if not isinstance(rule, (tuple, list)) or len(rule) != 2:
-        raise TypeError(f"rename: expected (regex, replacement), got {rule!r}")
-    pattern, replacement = rule
-    try:
-        compiled = re.compile(pattern)
-        if isinstance(replacement, str):
-            compiled.sub(replacement, "")  # a wrong reference is an error now, not half-way
-    except (re.error, IndexError) as error:  # the latter for names of groups
-        raise ValueError(f"rename: ({pattern!r}, {replacement!r}): {error}") from error
-    return compiled, replacement
-
-
-class _Filter:
-    """Which names are chosen: those that match `include`, if it is given, and not `exclude`."""
-
-    def __init__(
-        self, include: str | Iterable[str] | None, exclude: str | Iterable[str] | None
-    ) -> None:
-        self._include = None if include is None else _compile_globs("include", include)
-        self._exclude = {} if exclude is None else _compile_globs("exclude", exclude)
-
-    def __call__(self, name: str) -> bool:
-        is_wanted = self._include is None or any(p.match(name) for p in self._include.values())
-        return is_wanted and not any(p.match(name) for p in self._exclude.values())
-
-    def check_include(self, names: Iterable[str]) -> None:
-        """Raise `ValueError` for a glob that chose no name: it must be a slip."""
-        for glob, pattern in (self._include or {}).items():
-            if not any(map(pattern.match, names)):
-                raise ValueError(f"include: {glob!r} matches no variable")
-
-
-def _compile_globs(what: str, globs: str | Iterable[str]) -> dict[str, re.Pattern[str]]:
-    patterns = {}
-    for glob in [globs] if isinstance(globs, str) else globs:
-        if not isinstance(glob, str):
-            raise TypeError(f"{what}: expected a glob or several, got {glob!r}")
-        patterns[glob] = re.compile(translate(glob))
-    return patterns
 
 
 def _check_complete(path: str, report: RestoreReport) -> None:

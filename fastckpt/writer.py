@@ -161,7 +161,7 @@ class Writer:
             index = self._build_index()
             stage = self._open_stage()
             stage.commit_file.append(index)
-            stage.commit(partial(_find_obsolete, self.path))
+            stage.commit(partial(find_obsolete, self.path))
         finally:
             self.abort()
 
@@ -294,7 +294,7 @@ class Writer:
             if fault is not None:
                 raise ValueError(f"tensor {decode_name(key)!r}: {fault}")
             records[key] = encode_entry(whole.dtype, whole.shape, 0, 0, 0, 0, whole.boxes)
-        return _build_table(records, encode_header(self._num_shards))
+        return build_table(records, encode_header(self._num_shards))
 
 
 class _Partitioned:
@@ -315,13 +315,14 @@ def _integer(what: str, value: SupportsIndex) -> int:
         raise TypeError(f"{what}: expected an int, got {type(value).__name__}") from None
 
 
-def _find_obsolete(prefix: str) -> list[str]:
+def find_obsolete(prefix: str) -> list[str]:
     """Return the data files of a prefix, and what dead writers left there."""
     shards, staged = list_files(prefix)
     return [*shards, *leftovers(staged)]
 
 
-def _build_table(records: Mapping[bytes, bytes], header: bytes) -> bytes:
+def build_table(records: Mapping[bytes, bytes], header: bytes) -> bytes:
+    """Return an index of these records."""
     builder = TableBuilder()
     builder.add(b"", header)
     for key in sorted(records):
@@ -397,7 +398,7 @@ def merge(prefixes: Sequence[str | os.PathLike[str]], path: str | os.PathLike[st
         if not merged.shards:
             stage.create(shard_path(target, 0, 1))
         stage.commit_file.append(merged.build_index())
-        stage.commit(partial(_find_obsolete, target))
+        stage.commit(partial(find_obsolete, target))
 
 
 class _Merged:
@@ -449,7 +450,7 @@ class _Merged:
             for key, entry in self._entries.items()
         }
         header = encode_header(max(1, len(self.shards)), is_big_endian=is_big_endian)
-        return _build_table(records, header)
+        return build_table(records, header)
 
 
 def _replace(entry: Entry, shard_id: int, slices: tuple[Box, ...]) -> Entry:

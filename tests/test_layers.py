@@ -17,16 +17,16 @@ LAYERS = [  # from the ground up; a module imports from lower lines only
     {"errors", "checksum", "names"},
     {"_status"},
     {"storage", "dtypes", "slices", "_sstable", "_proto", "_message", "_payload", "parallel"}
-    | {"textproto", "lookup"},
+    | {"textproto", "lookup", "rules"},
     {"tensors", "kinds", "object_graph", "state", "graphdef"},
     {"audit", "variables", "retention", "v1_records", "tensorproto", "metagraph_writer"},
     {"nodes"},
     {"_reader", "writer", "v1_writer", "metagraph"},
-    {"v1"},
+    {"v1", "sharing"},
     {"api"},
     {"objects", "restoring", "saver"},
-    {"manager"},
-    {"train"},
+    {"manager", "edit"},
+    {"train", "arithmetic", "compare"},
     {"__init__"},
 ]
 CORE_LAYERS = [
