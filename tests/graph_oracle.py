@@ -7,21 +7,14 @@ either TensorFlow, hence its plain syntax; imported, it gives `GraphOracle`.
 # ruff: noqa: B905 - zip(strict=) is newer than the worker's Python 3.7
 
 import os
-import subprocess
-import sys
-import tempfile
-import threading
 
-from oracle import QUANTIZED, TIMEOUT, OracleError, receive, send
+from oracle import QUANTIZED, Oracle, serve
 
 
-class GraphOracle:
+class GraphOracle(Oracle):
     """The client; starts the worker when first asked."""
 
-    def __init__(self, python):
-        self.python = python
-        self._process = None
-        self._log = None
+    script = os.path.abspath(__file__)
 
     def facts(self, path):
         """Return what TensorFlow's own parser finds in a `.meta` or `saved_model.pb`."""
@@ -45,45 +38,6 @@ class GraphOracle:
         """Write the `.meta` and the checkpoint of a graph with partitions, slots, a loop, ..."""
         return self._ask("export", str(meta), str(prefix))
 
-    def close(self):
-        """End the worker."""
-        if self._process is not None:
-            self._process.stdin.close()
-            self._process.wait()
-            self._process.stdout.close()
-            self._log.close()
-        self._process = None
-
-    def _start(self):
-        environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2", CUDA_VISIBLE_DEVICES="-1")
-        environment.pop("PYTHONPATH", None)  # it is meant for this interpreter
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        self._process = subprocess.Popen(
-            [self.python, os.path.abspath(__file__)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=environment,
-        )
-
-    def _ask(self, command, *arguments):
-        if self._process is None:
-            self._start()
-        watchdog = threading.Timer(TIMEOUT, self._process.kill)
-        watchdog.start()
-        try:
-            send(self._process.stdin, (command, arguments))
-            answer = receive(self._process.stdout)
-        except (EOFError, BrokenPipeError):
-            self._process.wait()
-            self._log.seek(0)
-            raise OracleError("died", self._log.read()[-2000:].decode("utf-8", "replace")) from None
-        finally:
-            watchdog.cancel()
-        if answer[0] == "error":
-            raise OracleError(*answer[1:])
-        return answer[1]
-
 
 class Worker:
     """The commands, by name. Needs TensorFlow, of either version."""
@@ -102,6 +56,9 @@ class Worker:
         self.meta_graph = meta_graph_pb2.MetaGraphDef
         self.saved_model = saved_model_pb2.SavedModel
         self.variable = variable_pb2.VariableDef
+
+    def hello(self):
+        return {"version": self.tf.__version__, "dtypes": []}
 
     def facts(self, path):
         graph = self._parse(path)
@@ -309,22 +266,5 @@ class Worker:
         return dtype, array.shape, array.tobytes()
 
 
-def serve():
-    """Answer on what was stdout, until stdin ends. What TensorFlow prints goes to stderr."""
-    pipe = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    worker = Worker()
-    while True:
-        try:
-            command, arguments = receive(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            answer = ("ok", getattr(worker, command)(*arguments))
-        except Exception as error:
-            answer = ("error", type(error).__name__, str(error))
-        send(pipe, answer)
-
-
 if __name__ == "__main__":
-    serve()
+    serve(Worker)

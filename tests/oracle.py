@@ -63,8 +63,11 @@ class OracleDied(OracleError):
 class Oracle:
     """The client. Starts the worker when first asked, and again after it died.
 
-    `version` is TensorFlow's, `dtypes` the names of those that it can save.
+    `version` is TensorFlow's, `dtypes` the names of those that it can save. `script` is the
+    program of the worker: a subclass has another one, with commands of its own.
     """
+
+    script = os.path.abspath(__file__)
 
     def __init__(self, python=sys.executable):
         self.python = python
@@ -130,7 +133,7 @@ class Oracle:
         environment.pop("PYTHONPATH", None)  # it is meant for this interpreter
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         self._process = subprocess.Popen(
-            [self.python, os.path.abspath(__file__)],
+            [self.python, self.script],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -345,12 +348,12 @@ class Worker:
         return dtype, array.shape, array.tobytes()
 
 
-def serve():
+def serve(make_worker):
     """Answer on what was stdout, until stdin ends. What TensorFlow prints goes to stderr."""
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        worker = Worker()
+        worker = make_worker()
         send(pipe, ("ok", worker.hello()))
     except Exception as error:
         send(pipe, ("error", type(error).__name__, str(error)))
@@ -368,4 +371,4 @@ def serve():
 
 
 if __name__ == "__main__":
-    serve()
+    serve(Worker)

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import gc
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -380,6 +381,29 @@ def test_discarding_keeps_a_folder_that_somebody_else_uses(tmp_path):
         (tmp_path / "new" / "other").touch()
 
     assert list_names(tmp_path / "new") == ["other"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="blocks are shared through ioctl")
+def test_file_that_cannot_be_linked_shares_its_blocks_where_it_can(tmp_path, monkeypatch):
+    import fcntl
+
+    def refuse(*_):
+        raise OSError(errno.EPERM, "no hard links here")
+
+    def clone(target, command, source):  # what a file system with shared blocks does
+        assert command == 0x40049409
+        os.pwrite(target, os.pread(source, 100, 0), 0)
+        return 0
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    monkeypatch.setattr(fcntl, "ioctl", clone)
+    (tmp_path / "source").write_bytes(b"content")
+    with Stage(str(tmp_path / "m.index"), sync=False) as stage:
+        stage.link(str(tmp_path / "source"), str(tmp_path / "m.data"))
+        stage.commit(tuple)
+
+    assert (tmp_path / "m.data").read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("can_link", [True, False])
