@@ -24,7 +24,7 @@ BIN = $(VENV)/bin
 # what measures memory or looks for the package's sources in the checkout
 NOT_ASAN = $(addprefix tests/test_, lifetime.py layers.py gil.py)
 TF1_TESTS = $(addprefix tests/test_, \
-    interop.py property.py saver_steps.py v1.py metagraph.py objects.py)
+    interop.py property.py saver_steps.py saver_tf1.py v1.py metagraph.py objects.py)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*.pyx fastckpt/*.pxd)
 
 .PHONY: demo test test-tf1 check-c asan fuzz bench lint clean

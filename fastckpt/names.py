@@ -64,6 +64,7 @@ def split_staged(path: str) -> tuple[str, str] | None:
 def list_files(prefix: str) -> tuple[list[str], list[str]]:
     """Return the data files, of any number of shards, and the staged files of a prefix."""
     folder, base = os.path.split(prefix)
+    head = prefix[: len(prefix) - len(base)]  # as it is spelled: a path must stay comparable
     try:
         entries = sorted(os.listdir(folder or os.curdir))
     except (FileNotFoundError, NotADirectoryError):
@@ -74,7 +75,7 @@ def list_files(prefix: str) -> tuple[list[str], list[str]]:
             continue
         parts = split_staged(name)
         if parts is not None and strip_suffix(parts[0]) == base:
-            staged.append(os.path.join(folder, name))
+            staged.append(head + name)
         elif not name.endswith((".index", ".meta")) and strip_suffix(name) == base:
-            shards.append(os.path.join(folder, name))
+            shards.append(head + name)
     return shards, staged

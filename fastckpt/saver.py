@@ -107,6 +107,7 @@ class Saver:
         """Begin to work, after `defer_build`. The hours of retention count from here."""
         if self._is_built:
             return
+        _check_var_list(self._var_list)
         if self._var_list is not None and not _has_names(self._var_list):
             variables = named_variables(self._var_list)
             if not variables and not self._allow_empty:
@@ -320,6 +321,23 @@ def _has_names(var_list: Any) -> bool:
     return isinstance(items, (list, tuple, ValuesView)) and any(
         isinstance(item, str) for item in items
     )
+
+
+_NO_VARIABLES: Final = (int, float, complex, bytes, list, tuple, np.generic, type(None))
+
+
+def _check_var_list(var_list: Any) -> None:
+    """Refuse values in the place of variables, and a variable under two names, as TensorFlow
+    does: of two tensors it could only be restored from one."""
+    if not isinstance(var_list, Mapping):
+        return
+    names: dict[int, str] = {}
+    for name, variable in var_list.items():
+        if isinstance(variable, _NO_VARIABLES):
+            raise TypeError(f"variable {name!r}: expected a variable, got {variable!r}")
+        if not isinstance(variable, str) and id(variable) in names:
+            raise ValueError(f"The same saveable will be restored with two names: {name}")
+        names[id(variable)] = name
 
 
 def _prefer_held(var_list: Any, sess: Session) -> Any:

@@ -363,9 +363,11 @@ class Stage:
         with _exclusive(self._folder):
             self._rename_all()
             self._sync_path(self._folder)
-            for path in set(find_obsolete()) - set(targets):
-                with suppress(OSError):  # the commit is complete without it
-                    os.unlink(path)
+            kept = set(map(os.path.abspath, targets))
+            for path in find_obsolete():
+                if os.path.abspath(path) not in kept:
+                    with suppress(OSError):  # the commit is complete without it
+                        os.unlink(path)
         self._close_all()
 
     def _close_all(self) -> None:
@@ -506,6 +508,7 @@ def _make_folder(path: str) -> str:
     """Make the folder if only its last level is missing; return it if it was made, else ""."""
     if os.path.isdir(path):
         return ""
+    path = os.path.normpath(path)  # "new/." cannot be made
     os.mkdir(path)
     return path
 

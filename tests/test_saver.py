@@ -89,6 +89,18 @@ def test_variables_of_another_kind_are_a_type_error(target):
         Saver(target).save({"w": np.zeros(1)}, "never")
 
 
+@pytest.mark.parametrize("value", [5, 1.5, None, b"text", [1.0], np.float32(1)])
+def test_value_in_the_place_of_a_variable_is_a_type_error(value):
+    with pytest.raises(TypeError, match="variable 'a': expected a variable, got"):
+        Saver({"a": value})
+
+
+def test_variable_under_two_names_is_a_value_error():
+    v = np.zeros(2)
+    with pytest.raises(ValueError, match="The same saveable will be restored with two names: b"):
+        Saver({"a": v, "b": v})
+
+
 def test_two_variables_of_one_name_are_a_value_error():
     with pytest.raises(ValueError, match="At least two variables have the same name: a"):
         Saver([("a", np.zeros(1)), ("a", np.zeros(1))])

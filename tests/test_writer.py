@@ -1569,3 +1569,23 @@ def test_partition_is_completed_with_slices_from_elsewhere(golden, tmp_path):
         writer.add_from(source, "v")
 
     assert list_names(tmp_path) == file_names("whole", 1)
+
+
+@pytest.mark.parametrize("spelling", ["{}//m", "{}/./m", "{}/../{}/m", "{}/x/../m"])
+def test_odd_spelling_of_the_path_loses_no_data_file(tmp_path, monkeypatch, spelling):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d" / "x").mkdir(parents=True)
+    path = spelling.format("d", "d")
+
+    for value in (1, 2):
+        fastckpt.write(path, {"v": np.full(3, value)}, num_shards=value)
+
+    assert fastckpt.read(path)["v"].tolist() == [2, 2, 2]
+    names = {name for name in os.listdir("d") if name != "x"}
+    assert names == {"m.index", "m.data-00000-of-00002", "m.data-00001-of-00002"}
+
+
+def test_missing_folder_is_made_in_an_odd_spelling(tmp_path):
+    fastckpt.write(f"{tmp_path}/new/./m", {"v": 1})
+
+    assert fastckpt.read(tmp_path / "new" / "m")["v"] == 1
