@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from . import train
     from .arithmetic import average, cast
     from .compare import Change, Diff, Renamed, diff
+    from .diagnosis import Diagnosis, doctor
     from .edit import alias, rename, reshard, subset
     from .metagraph import MetaGraph, read_meta
     from .objects import write_objects
+    from .repair import complete, discard, repair_state
     from .restoring import RestoreReport, restore
+    from .salvaging import SalvageReport, salvage
 
 __version__ = "0.1.0"
 
@@ -36,11 +39,13 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "ChecksumError",
+    "Diagnosis",
     "Diff",
     "FormatError",
     "MetaGraph",
     "Renamed",
     "RestoreReport",
+    "SalvageReport",
     "TensorInfo",
     "TensorNotFoundError",
     "TensorSlice",
@@ -50,14 +55,19 @@ __all__ = [
     "alias",
     "average",
     "cast",
+    "complete",
     "diff",
+    "discard",
+    "doctor",
     "load",
     "merge",
     "read",
     "read_meta",
     "rename",
+    "repair_state",
     "reshard",
     "restore",
+    "salvage",
     "subset",
     "train",
     "write",
@@ -68,18 +78,25 @@ __all__ = [
 # reading a tensor should not wait for what saves a model.
 _LATER = {
     "Change": "compare",
+    "Diagnosis": "diagnosis",
     "Diff": "compare",
     "MetaGraph": "metagraph",
     "Renamed": "compare",
     "RestoreReport": "restoring",
+    "SalvageReport": "salvaging",
     "alias": "edit",
     "average": "arithmetic",
     "cast": "arithmetic",
+    "complete": "repair",
     "diff": "compare",
+    "discard": "repair",
+    "doctor": "diagnosis",
     "read_meta": "metagraph",
     "rename": "edit",
+    "repair_state": "repair",
     "reshard": "edit",
     "restore": "restoring",
+    "salvage": "salvaging",
     "subset": "edit",
     "write_objects": "objects",
 }

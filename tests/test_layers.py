@@ -14,15 +14,19 @@ CORE = ROOT / "csrc"
 
 LAYERS = [  # from the ground up; a module imports from lower lines only
     {"_csrc"},
-    {"errors", "checksum", "names"},
+    {"errors", "checksum", "names", "recognise"},
     {"_status"},
     {"storage", "dtypes", "slices", "_sstable", "_proto", "_message", "_payload", "parallel"}
-    | {"textproto", "lookup", "rules"},
-    {"tensors", "kinds", "object_graph", "state", "graphdef"},
-    {"audit", "variables", "retention", "v1_records", "tensorproto", "metagraph_writer"},
+    | {"textproto", "lookup", "rules", "findings"},
+    {"tensors", "kinds", "object_graph", "state", "graphdef", "survey"},
+    {"audit", "variables", "retention", "v1_records", "tensorproto", "metagraph_writer"}
+    | {"remains"},
     {"nodes"},
-    {"_reader", "writer", "v1_writer", "metagraph"},
-    {"v1", "sharing"},
+    {"_reader", "writer", "v1_writer", "metagraph", "damage"},
+    {"v1", "sharing", "repair"},
+    {"salvaging", "examination"},
+    {"folders"},
+    {"diagnosis"},
     {"api"},
     {"objects", "restoring", "saver"},
     {"manager", "edit"},

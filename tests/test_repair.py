@@ -1,0 +1,355 @@
+"""Interrupted saves completed and discarded wherever they were killed; state files repaired."""
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fresh import run
+
+import fastckpt
+from fastckpt.diagnosis import doctor
+from fastckpt.names import list_files
+from fastckpt.repair import complete, discard, find_interrupted, rebuild_state, repair_state
+from fastckpt.state import read_state
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+TOKEN = "0123456789abcdef"
+MOMENTS = 80  # calls that change a folder or a file; a save of three shards makes fewer
+KILL = f"""
+    import os, sys
+    import numpy as np
+    import fastckpt
+
+    OLD = {{f"t{{i}}": np.full(50 + i, 1) for i in range(6)}}
+    NEW = {{f"t{{i}}": np.full(50 + i, 2) for i in range(6)}}
+
+    def die_at(moment):
+        count = 0
+        def wrap(function):
+            def call(*args, **kwargs):
+                nonlocal count
+                count += 1
+                if count > moment:
+                    os._exit(1)
+                return function(*args, **kwargs)
+            return call
+        for name in ("open", "write", "fsync", "replace", "unlink"):
+            setattr(os, name, wrap(getattr(os, name)))
+
+    for moment in range({MOMENTS}):
+        os.mkdir(f"{{sys.argv[1]}}/{{moment}}")
+        prefix = f"{{sys.argv[1]}}/{{moment}}/m"
+        if int(sys.argv[2]):
+            fastckpt.write(prefix, OLD, num_shards=int(sys.argv[2]), threads=1)
+        child = os.fork()
+        if not child:
+            die_at(moment)
+            fastckpt.write(prefix, NEW, num_shards=int(sys.argv[3]), threads=1)
+            os._exit(0)
+        if os.waitpid(child, 0)[1] == 0:
+            print(moment)
+            break
+"""
+
+
+@pytest.fixture(scope="module", params=[(0, 2), (1, 1), (2, 2), (1, 3), (3, 2)], ids=str)
+def killed(request, tmp_path_factory):
+    """Folders in which a save was killed, each at another moment, and what was there before."""
+    folder = tmp_path_factory.mktemp("killed")
+    old, new = request.param
+    last = run(KILL, folder, str(old), str(new))
+    assert 8 < int(last) < MOMENTS, "the save never got to its end, or was not killed"
+    return folder, 1 if old else None
+
+
+@pytest.fixture
+def moments(killed, tmp_path):
+    """A copy of these folders for a test to change: the prefixes, and what was there before."""
+    folder, old = killed
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return [each / "m" for each in sorted(tmp_path.iterdir())], old
+
+
+def value(prefix):
+    """The value that all tensors of a checkpoint have, which was verified; None without one."""
+    try:
+        tensors = fastckpt.load(prefix)
+    except FileNotFoundError:
+        return None
+    found = {int(item) for array in tensors.values() for item in array}
+    assert len(tensors) == 6 and len(found) == 1
+    return found.pop()
+
+
+def staged(prefix):
+    return list_files(str(prefix))[1]
+
+
+# ---- an interrupted save
+
+
+def test_complete_makes_the_new_checkpoint_or_leaves_the_old_one(moments):
+    prefixes, old = moments
+    results = []
+
+    for prefix in prefixes:
+        before = value(prefix)
+        try:
+            done = complete(prefix)
+        except (fastckpt.CheckpointError, OSError):
+            done = False
+        results.append(done)
+        if done:
+            assert value(prefix) == 2
+            assert staged(prefix) == []
+        else:
+            assert value(prefix) == before in (old, 2)
+
+    assert True in results and False in results
+
+
+def test_discard_brings_the_old_checkpoint_back_or_keeps_the_new_one(moments):
+    prefixes, old = moments
+    refused = 0
+
+    for prefix in prefixes:
+        was_committed = value(prefix) == 2
+        try:
+            discard(prefix)
+        except ValueError as error:
+            assert "lose both" in str(error)
+            refused += 1
+            assert complete(prefix)
+            assert value(prefix) == 2
+        else:
+            assert value(prefix) == (2 if was_committed else old)
+        assert staged(prefix) == []
+
+    assert refused < len(prefixes)
+
+
+def test_every_moment_leaves_something_that_can_be_had(moments):
+    prefixes, old = moments
+
+    for prefix in prefixes:
+        try:
+            complete(prefix)
+        except (fastckpt.CheckpointError, OSError):
+            discard(prefix)
+        assert value(prefix) in (old, 2)
+
+
+def test_completing_and_discarding_twice_is_doing_it_once(moments):
+    prefixes, old = moments
+
+    for i, prefix in enumerate(prefixes):
+        try:
+            done = complete(prefix)
+        except (fastckpt.CheckpointError, OSError):
+            done = discard(prefix) and False
+        found = value(prefix)
+        assert complete(prefix) is False
+        assert discard(prefix) in ((False,) if done else (True, False)), i
+        assert value(prefix) == found
+
+
+def test_what_doctor_says_to_type_helps_at_every_moment(moments):
+    prefixes, old = moments
+    typed = 0
+
+    for prefix in prefixes:
+        while advice := [each.todo for each in doctor(prefix).findings if is_leftover(each)]:
+            type_in(advice[0].splitlines()[0])
+            typed += 1
+        assert value(prefix) in (old, 2)
+        assert doctor(prefix, verify=True).is_healthy or value(prefix) is None
+
+    assert typed > 3
+
+
+def is_leftover(finding):
+    return "interrupted" in finding.what or "another save" in finding.what
+
+
+def type_in(line):
+    if line.startswith("rm "):
+        for path in shlex.split(line)[1:]:
+            os.unlink(path)
+    else:
+        eval(line, {"fastckpt": SimpleNamespace(complete=complete, discard=discard)})
+
+
+@pytest.fixture
+def interrupted(tmp_path):
+    """A save whose files are all staged, over no checkpoint."""
+    prefix = tmp_path / "m"
+    fastckpt.write(prefix, {"a": np.arange(100), "b": np.ones(7)})
+    for path in sorted(tmp_path.iterdir()):
+        path.rename(f"{path}.tmp-{TOKEN}")
+    return prefix
+
+
+def test_damaged_data_is_not_completed(interrupted):
+    data = Path(f"{interrupted}.data-00000-of-00001.tmp-{TOKEN}")
+    data.write_bytes(b"\x01" + data.read_bytes()[1:])
+
+    with pytest.raises(fastckpt.ChecksumError, match="'a'"):
+        complete(interrupted)
+
+    assert len(staged(interrupted)) == 2
+    assert find_interrupted(interrupted, verify=False)[0].problem is None
+    assert isinstance(find_interrupted(interrupted)[0].problem, fastckpt.ChecksumError)
+
+
+def test_missing_data_is_not_completed(interrupted):
+    os.unlink(f"{interrupted}.data-00000-of-00001.tmp-{TOKEN}")
+
+    with pytest.raises(FileNotFoundError, match="data file 1 of 1"):
+        complete(interrupted)
+
+
+def test_half_an_index_is_not_completed(interrupted):
+    os.truncate(f"{interrupted}.index.tmp-{TOKEN}", 60)
+
+    with pytest.raises(fastckpt.FormatError, match="index.tmp-"):
+        complete(interrupted)
+
+    assert discard(interrupted)
+    assert list(interrupted.parent.iterdir()) == []
+
+
+def test_later_save_is_not_replaced_by_an_interrupted_one(interrupted):
+    other = interrupted.parent / "other"
+    fastckpt.write(other, {"a": np.zeros(1)})
+    for end in (".index", ".data-00000-of-00001"):
+        os.rename(f"{other}{end}", f"{interrupted}{end}")
+    os.utime(f"{interrupted}.index.tmp-{TOKEN}", (0, 1))
+
+    with pytest.raises(ValueError, match="later one"):
+        complete(interrupted)
+
+    assert list(fastckpt.read(interrupted)) == ["a"]
+
+
+def test_save_of_a_living_writer_is_left_alone(tmp_path):
+    prefix = tmp_path / "m"
+    fastckpt.write(prefix, {"a": np.zeros(1)})
+    with fastckpt.Writer(prefix) as writer:
+        writer.add("b", np.ones(1))
+
+        assert find_interrupted(prefix) == []
+        assert not complete(prefix)
+        assert not discard(prefix)
+
+    assert list(fastckpt.read(prefix)) == ["b"]
+
+
+@pytest.mark.parametrize("act", [complete, discard])
+def test_nothing_to_do_is_no_error(tmp_path, act):
+    assert act(tmp_path / "m") is False
+    assert act(tmp_path / "none" / "m") is False
+
+
+def test_arrays_of_the_old_checkpoint_stay_what_they_are(interrupted):
+    fastckpt.write(interrupted.parent / "old", {"a": np.full(100, 7)})
+    for end in (".index", ".data-00000-of-00001"):
+        os.rename(f"{interrupted.parent / 'old'}{end}", f"{interrupted}{end}")
+    os.utime(f"{interrupted}.index", (0, 1))
+    view = fastckpt.read(interrupted)["a"]
+
+    assert complete(interrupted)
+
+    assert (view == 7).all()
+    assert sorted(fastckpt.read(interrupted)) == ["a", "b"]
+
+
+# ---- state files
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for path in (GOLDEN / "tf2_manager").iterdir():
+        if path.name != "expected.json":
+            shutil.copy2(path, tmp_path / path.name)
+    return tmp_path
+
+
+def test_folder_without_checkpoints_has_no_state(tmp_path):
+    assert rebuild_state(tmp_path) is None
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        repair_state(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x89PNG", b'model_checkpoint_path: "run'])
+def test_state_is_rebuilt_in_the_order_of_numbers(folder, content):
+    (folder / "checkpoint").unlink()
+    if content is not None:
+        (folder / "checkpoint").write_bytes(content)
+    for i, step in enumerate((400, 500, 300)):
+        os.utime(folder / f"run-{step}.index", (i, i))
+
+    state = repair_state(folder)
+
+    assert state.model_checkpoint_path == "run-500"
+    assert state.all_model_checkpoint_paths == ("run-300", "run-400", "run-500")
+    assert read_state(str(folder / "checkpoint")) == state
+    assert fastckpt.read(folder).path == str(folder / "run-500")
+
+
+def test_newest_of_several_names_is_the_one_that_was_written_last(folder):
+    (folder / "checkpoint").unlink()
+    fastckpt.write(folder / "best-7", {"a": np.zeros(1)})
+    os.utime(folder / "run-500.index", (0, 0))
+
+    state = rebuild_state(folder)
+
+    assert state.model_checkpoint_path == "best-7"
+    assert state.all_model_checkpoint_paths == ("best-7",)
+
+
+def test_state_keeps_times_and_loses_what_is_gone(folder):
+    before = read_state(str(folder / "checkpoint"))
+    for path in [*folder.glob("run-400*"), *folder.glob("run-500*")]:
+        path.unlink()
+
+    state = repair_state(folder)
+
+    assert state.model_checkpoint_path == "run-300"
+    assert state.all_model_checkpoint_paths == ("run-300",)
+    assert state.all_model_checkpoint_timestamps == before.all_model_checkpoint_timestamps[:1]
+    assert state.last_preserved_timestamp == before.last_preserved_timestamp
+
+
+def test_state_that_is_right_stays_as_it_is(folder):
+    fastckpt.write(folder / "kept-by-hand", {"a": np.zeros(1)})
+    text = (folder / "checkpoint").read_bytes()
+
+    repair_state(folder)
+
+    assert (folder / "checkpoint").read_bytes() == text
+
+
+def test_paths_of_a_moved_folder_lead_to_it_again(folder):
+    text = (folder / "checkpoint").read_text()
+    (folder / "checkpoint").write_text(text.replace('"run-', '"/old/place/run-'))
+
+    repair_state(folder)
+
+    assert (folder / "checkpoint").read_text() == text
+
+
+def test_v1_checkpoints_are_listed(tmp_path):
+    for case in ("v1_plain/model.ckpt-2", "v1_plain/model.ckpt-3"):
+        shutil.copy(GOLDEN / case, tmp_path)
+    for path in (GOLDEN / "v1_sharded").glob("model.ckpt-5-*"):
+        shutil.copy(path, tmp_path)
+
+    state = rebuild_state(tmp_path)
+
+    assert state.model_checkpoint_path == "model.ckpt-5-?????-of-00003"
+    assert len(state.all_model_checkpoint_paths) == 3
