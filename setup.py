@@ -27,7 +27,7 @@ HEADERS = [
     "csrc/entry.h",
     "csrc/string_payload.h",
 ]
-MODULES = ["_message", "_payload", "_proto", "_reader", "_sstable"]
+MODULES = ["_catalog", "_message", "_payload", "_proto", "_reader", "_sstable"]
 
 compile_args = [] if sys.platform == "win32" else ["-std=c11", "-O3", "-g0"]
 link_args = []

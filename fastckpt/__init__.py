@@ -8,8 +8,6 @@ array([0., 0., 0.])
 
 from typing import TYPE_CHECKING, Any
 
-from ._reader import Checkpoint, TensorInfo, TensorSlice
-from .api import load, read
 from .errors import (
     CheckpointError,
     ChecksumError,
@@ -17,19 +15,23 @@ from .errors import (
     TensorNotFoundError,
     UnsupportedError,
 )
-from .writer import Writer, merge, write
 
 if TYPE_CHECKING:
     from . import train
+    from ._catalog import TensorInfo
+    from ._reader import Checkpoint, TensorSlice
+    from .api import load, read
     from .arithmetic import average, cast
     from .compare import Change, Diff, Renamed, diff
     from .diagnosis import Diagnosis, doctor
-    from .edit import alias, rename, reshard, subset
+    from .edit import alias, align, rename, reshard, subset
+    from .listing import list_tensors
     from .metagraph import MetaGraph, read_meta
     from .objects import write_objects
     from .repair import complete, discard, repair_state
     from .restoring import RestoreReport, restore
     from .salvaging import SalvageReport, salvage
+    from .writer import Writer, merge, write
 
 __version__ = "0.1.0"
 
@@ -52,6 +54,7 @@ __all__ = [
     "UnsupportedError",
     "Writer",
     "__version__",
+    "align",
     "alias",
     "average",
     "cast",
@@ -59,6 +62,7 @@ __all__ = [
     "diff",
     "discard",
     "doctor",
+    "list_tensors",
     "load",
     "merge",
     "read",
@@ -74,32 +78,25 @@ __all__ = [
     "write_objects",
 ]
 
-# Where the names are that most programs do not need. They are imported when first asked for:
-# reading a tensor should not wait for what saves a model.
-_LATER = {
-    "Change": "compare",
-    "Diagnosis": "diagnosis",
-    "Diff": "compare",
-    "MetaGraph": "metagraph",
-    "Renamed": "compare",
-    "RestoreReport": "restoring",
-    "SalvageReport": "salvaging",
-    "alias": "edit",
-    "average": "arithmetic",
-    "cast": "arithmetic",
-    "complete": "repair",
-    "diff": "compare",
-    "discard": "repair",
-    "doctor": "diagnosis",
-    "read_meta": "metagraph",
-    "rename": "edit",
-    "repair_state": "repair",
-    "reshard": "edit",
-    "restore": "restoring",
-    "salvage": "salvaging",
-    "subset": "edit",
-    "write_objects": "objects",
+# Where the names are that are not here yet. They are imported when first asked for: what lists a
+# checkpoint should not wait for NumPy, nor what reads a tensor for what saves a model.
+_MODULES = {
+    "_catalog": ["TensorInfo"],
+    "_reader": ["Checkpoint", "TensorSlice"],
+    "api": ["load", "read"],
+    "arithmetic": ["average", "cast"],
+    "compare": ["Change", "Diff", "Renamed", "diff"],
+    "diagnosis": ["Diagnosis", "doctor"],
+    "edit": ["align", "alias", "rename", "reshard", "subset"],
+    "listing": ["list_tensors"],
+    "metagraph": ["MetaGraph", "read_meta"],
+    "objects": ["write_objects"],
+    "repair": ["complete", "discard", "repair_state"],
+    "restoring": ["RestoreReport", "restore"],
+    "salvaging": ["SalvageReport", "salvage"],
+    "writer": ["Writer", "merge", "write"],
 }
+_LATER = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
@@ -109,7 +106,9 @@ def __getattr__(name: str) -> Any:
         return import_module(".train", __name__)
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_LATER[name]}", __name__), name)
+    value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = value  # so that the next time it is found without this function
+    return value
 
 
 def __dir__() -> list[str]:

@@ -4,33 +4,28 @@
 Everything else is built for clarity, on `Entry` and the classes of storage.py.
 """
 
-cimport cython
 cimport numpy as cnp
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from numpy cimport NPY_ARRAY_WRITEABLE, PyArray_DATA, PyArray_SetBaseObject, ndarray, npy_intp
 
-from fastckpt._csrc cimport (
-    FCK_MAX_RANK, FCK_OK, fck_buf, fck_entry, fck_entry_decode, fck_entry_measure, fck_reader,
-    fck_status,
-)
-from fastckpt._proto cimport Entry, entry_of, exact_name, key_of, name_of, shape_of, unmask_crc
-from fastckpt._sstable cimport Cursor, Table
-from fastckpt._status cimport check
+from fastckpt._catalog cimport Row, TensorInfo, decode, info_of, row_of
+from fastckpt._csrc cimport FCK_MAX_RANK, FCK_OK, fck_entry, fck_entry_measure, fck_reader
+from fastckpt._proto cimport Entry, entry_of, exact_name, key_of, shape_of
+from fastckpt._sstable cimport Table
 
 import errno
 from collections.abc import ItemsView, KeysView, Mapping, ValuesView
 
-from fastckpt import dtypes
-from fastckpt._proto import decode_entry, decode_header, slice_key
-from fastckpt.errors import CheckpointError, FormatError, TensorNotFoundError, UnsupportedError
+from fastckpt._catalog import find_hidden_keys, list_infos, list_names
+from fastckpt._proto import decode_header
+from fastckpt.errors import CheckpointError, FormatError, TensorNotFoundError
 from fastckpt.names import index_path, shard_path
-from fastckpt.slices import parse_index, to_slices
+from fastckpt.slices import parse_index
 from fastckpt.storage import File
 from fastckpt.tensors import (
-    MAX_RANK, check_rank, locate, read_parts, read_region, read_tensor, slice_parts,
-    stored_size, verify_tensor,
+    MAX_RANK, check_rank, locate, read_parts, read_region, read_tensor, slice_parts, verify_tensor,
 )
 
 cnp.import_array()
@@ -43,117 +38,6 @@ cdef extern from "numpy/arrayobject.h":
 
 
 cdef int _MAX_RANK = MAX_RANK
-cdef int _NUM_DTYPES = 64
-
-
-cdef class _Row:
-    """A row of dtypes.py, as the hot path reads it."""
-
-    cdef readonly object dtype      # dtypes.DType
-    cdef readonly str name
-    cdef readonly uint32_t item_size
-    cdef readonly uint32_t swap_size
-    cdef object _numpy              # np.dtype; None until it is first used
-
-    def __init__(self, dtype):
-        self.dtype = dtype
-        self.name = dtype.name
-        self.item_size = dtype.item_size
-        self.swap_size = dtype.swap_size
-
-    cdef object numpy(self):
-        if self._numpy is None:
-            self._numpy = self.dtype.numpy
-        return self._numpy
-
-
-cdef list _ROWS = [
-    _Row(dtypes.by_number(number)) if dtypes.by_number(number) else None
-    for number in range(_NUM_DTYPES)
-]
-
-
-cdef _Row _row_of(int number, str path, str name):
-    """The row of a tensor's dtype; `path` is the prefix."""
-    row = _ROWS[number] if 0 <= number < _NUM_DTYPES else None
-    if row is None:
-        raise UnsupportedError(index_path(path), f"entry of tensor {name!r}",
-                               f"expected a known dtype, got number {number}")
-    return row
-
-
-@cython.no_gc  # holds nothing that could hold it; a hundred thousand would keep the GC busy
-cdef class TensorInfo:
-    """What an index says of a tensor. Made without touching the data.
-
-    `dtype` is the NumPy dtype of the array that reading gives (object for strings, variants and
-    resources), `tf_dtype` the name that `tf.DType.name` gives. `nbytes` is the size in the
-    data files. `shard`, `offset` (bytes in that shard) and `crc32c` (not masked) are None for a
-    partitioned tensor, whose `slices` holds a tuple of `slice` objects per part; it is empty
-    for every other tensor. A V1 file encodes its tensors: `offset` and `crc32c` are None.
-    """
-
-    cdef readonly str name
-    cdef readonly object dtype
-    cdef readonly str tf_dtype
-    cdef readonly tuple shape
-    cdef readonly int64_t nbytes
-    cdef bint _is_located       # whether offset and crc32c say something
-    cdef int _shard
-    cdef int64_t _offset
-    cdef uint32_t _crc32c
-    cdef readonly tuple slices
-
-    @property
-    def shard(self):
-        return None if self.slices else self._shard
-
-    @property
-    def offset(self):
-        return None if self.slices or not self._is_located else self._offset
-
-    @property
-    def crc32c(self):
-        return None if self.slices or not self._is_located else self._crc32c
-
-    def _fields(self):
-        offset, crc = (self._offset, self._crc32c) if self._is_located else (None, None)
-        return (self.name, self.dtype, self.tf_dtype, self.shape, self.nbytes, self._shard,
-                offset, crc, self.slices)
-
-    def __eq__(self, other):
-        if not isinstance(other, TensorInfo):
-            return NotImplemented
-        return self._fields() == other._fields()
-
-    def __hash__(self):
-        return hash((self.name, self.tf_dtype, self.shape, self._shard, self._offset))
-
-    def __reduce__(self):
-        return make_info, self._fields()
-
-    def __repr__(self):
-        return (f"TensorInfo(name={self.name!r}, dtype={self.dtype}, tf_dtype={self.tf_dtype!r}, "
-                f"shape={self.shape}, nbytes={self.nbytes}, shard={self.shard}, "
-                f"offset={self.offset}, crc32c={self.crc32c}, slices={self.slices})")
-
-
-def make_info(str name, dtype, str tf_dtype, tuple shape, int64_t nbytes, int shard, offset,
-              crc32c, tuple slices):
-    """Return a `TensorInfo`; offset and crc32c are both numbers or both None."""
-    cdef TensorInfo info = TensorInfo.__new__(TensorInfo)
-    info.name = name
-    info.dtype = dtype
-    info.tf_dtype = tf_dtype
-    info.shape = shape
-    info.nbytes = nbytes
-    info._is_located = offset is not None
-    info._shard = shard
-    if info._is_located:
-        info._offset = offset
-        info._crc32c = crc32c
-    info.slices = slices
-    return info
 
 
 cdef class TensorSlice:
@@ -244,9 +128,10 @@ cdef class Checkpoint:
         """Return the `TensorInfo` of every tensor, in key order, without touching data."""
         raise NotImplementedError
 
-    def problems(self):
+    def problems(self, *, threads=None, progress=None):
         """Yield every problem in key order: a `CheckpointError`, or an `OSError` for a data file
-        that cannot be opened, once per file. Reads every byte, in threads."""
+        that cannot be opened, once per file. Reads every byte, in `threads` (default: one per CPU,
+        up to 8). `progress` is called with the bytes done and their total."""
         raise NotImplementedError
 
     def close(self):
@@ -284,7 +169,8 @@ cdef class Checkpoint:
     @property
     def variables(self):
         """A dict of readable paths (``model/dense/kernel``) to tensor names, by the object graph;
-        without one, of each name to itself."""
+        without one, of each name to itself. Lookup tables and iterators, which have several
+        tensors each, are left out."""
         from fastckpt.object_graph import read_variables
 
         return read_variables(self)
@@ -301,9 +187,10 @@ cdef class Checkpoint:
     def __len__(self):
         raise NotImplementedError
 
-    def verify(self):
-        """Read and verify every byte, in threads; raise the first problem in key order."""
-        for problem in self.problems():
+    def verify(self, *, threads=None, progress=None):
+        """Read and verify every byte, in threads; raise the first problem in key order. The
+        options are those of `problems`."""
+        for problem in self.problems(threads=threads, progress=progress):
             raise problem
 
     def keys(self):
@@ -417,20 +304,10 @@ cdef class Bundle(Checkpoint):
         cdef fck_entry entry
         name = exact_name(name)
         self._find(name, &entry)
-        return self._info_of(name, &entry)
+        return info_of(self, self.path, name, &entry)
 
     def infos(self):
-        cdef Cursor cursor = Cursor(self._open_table())
-        cdef fck_entry entry
-        infos = []
-        hidden = self._hidden_keys()
-        while cursor.step():
-            if _is_hidden(&cursor.it.key, hidden):
-                continue
-            name = name_of(cursor.it.key.data, cursor.it.key.size)
-            self._decode(name, cursor.it.value, &entry)
-            infos.append(self._info_of(name, &entry))
-        return infos
+        return list_infos(self, self.path, self._open_table(), self._hidden_keys())
 
     # ---- Tensors ----
 
@@ -441,13 +318,13 @@ cdef class Bundle(Checkpoint):
         cdef fck_entry entry
         name = exact_name(name)
         self._find(name, &entry)
-        cdef _Row row = _row_of(entry.dtype, self.path, name)
+        cdef Row row = row_of(entry.dtype, self.path, name)
         return make_handle(self, name, shape_of(&entry), row.numpy())
 
-    def problems(self):
+    def problems(self, *, threads=None, progress=None):
         from fastckpt.audit import find_problems
 
-        return find_problems(self)
+        return find_problems(self, threads=threads, progress=progress)
 
     # ---- What tensors.py, audit.py and writer.py build on ----
 
@@ -527,14 +404,8 @@ cdef class Bundle(Checkpoint):
             return False
         if key[0] == 0 and key[:size] in self._hidden_keys():
             return False
-        self._decode(name, record, entry)
+        decode(self.path, name, record, entry)
         return True
-
-    cdef int _decode(self, str name, fck_reader record, fck_entry *entry) except -1:
-        cdef fck_status status = fck_entry_decode(record, entry)
-        if status != FCK_OK:
-            check(status, self.index_path, f"entry of {_name(name)}")
-        return 0
 
     cdef int _find(self, str name, fck_entry *entry) except -1:
         if not self._look_up(name, entry):
@@ -542,38 +413,12 @@ cdef class Bundle(Checkpoint):
         return 0
 
     def _names(self):
-        cdef Cursor cursor = Cursor(self._open_table())
-        names = []
-        hidden = self._hidden_keys()
-        while cursor.step():
-            if not _is_hidden(&cursor.it.key, hidden):
-                names.append(name_of(cursor.it.key.data, cursor.it.key.size))
-        return names
+        return list_names(self._open_table(), self._hidden_keys())
 
     cdef frozenset _hidden_keys(self):
-        """The keys of slices that some entry lists. They begin with NUL and so come first: where
-        the first key behind the header does not, there are none."""
         if self._slice_keys is None:
-            self._slice_keys = self._find_hidden_keys() if self._has_nul_key() else frozenset()
+            self._slice_keys = find_hidden_keys(self._open_table(), self.path)
         return self._slice_keys
-
-    cdef bint _has_nul_key(self) except -1:
-        cdef Cursor cursor = Cursor(self._open_table())
-        while cursor.step():
-            if cursor.it.key.size > 0:
-                return cursor.it.key.data[0] == 0
-        return False
-
-    cdef frozenset _find_hidden_keys(self):
-        listed = []
-        there = set()
-        for key, record in self._open_table().items():
-            if key[:1] == b"\0":
-                there.add(key)
-            if key and b"\x3a" in record:  # the tag of the field `slices`
-                whole = decode_entry(record, self.index_path, f"entry of tensor {key!r}")
-                listed.extend([slice_key(key, box) for box in whole.slices])
-        return frozenset(there.intersection(listed))
 
     cdef _Shard _shard(self, int number, what):
         cdef _Shard shard = self._shards.get(number)
@@ -605,7 +450,7 @@ cdef class Bundle(Checkpoint):
     cdef object _get(self, str name, copy):
         cdef fck_entry entry
         self._find(name, &entry)
-        cdef _Row row = _row_of(entry.dtype, self.path, name)
+        cdef Row row = row_of(entry.dtype, self.path, name)
         reason = self._why_no_view(&entry, row)
         if reason is None and (copy is None or copy is False):
             return self._view(name, &entry, row)
@@ -613,7 +458,7 @@ cdef class Bundle(Checkpoint):
             raise ValueError(f"tensor {name!r}: a view cannot exist: {reason}")
         return read_tensor(self, name, self._to_entry(name, &entry))
 
-    cdef str _why_no_view(self, const fck_entry *entry, _Row row):
+    cdef str _why_no_view(self, const fck_entry *entry, Row row):
         if row.item_size == 0:
             return f"elements of {row.name} are not of one size"
         if entry.slice_count > 0:
@@ -624,7 +469,7 @@ cdef class Bundle(Checkpoint):
             return "the backend 'pread' maps nothing"
         return None
 
-    cdef object _view(self, str name, const fck_entry *entry, _Row row):
+    cdef object _view(self, str name, const fck_entry *entry, Row row):
         cdef uint64_t count, size
         cdef npy_intp dims[FCK_MAX_RANK]
         cdef uint32_t i
@@ -669,7 +514,7 @@ cdef class Bundle(Checkpoint):
         cdef fck_entry entry
         self._find(name, &entry)
         selection = parse_index(index, shape_of(&entry))
-        row = _row_of(entry.dtype, self.path, name)
+        row = row_of(entry.dtype, self.path, name)
         if self._why_no_view(&entry, row) is None:
             view = self._view(name, &entry, row)
             return view[index] if isinstance(index, tuple) else view[(index,)]
@@ -679,39 +524,6 @@ cdef class Bundle(Checkpoint):
 
     cdef object _to_entry(self, str name, const fck_entry *entry):
         return entry_of(entry, self.index_path, _name(name))
-
-    cdef TensorInfo _info_of(self, str name, const fck_entry *entry):
-        cdef _Row row = _row_of(entry.dtype, self.path, name)
-        cdef int64_t nbytes = entry.size
-        cdef uint64_t count, size
-        cdef uint32_t item_size = row.item_size if row.item_size else 1
-        cdef fck_status status = fck_entry_measure(entry, item_size, &count, &size)
-        if status != FCK_OK:
-            check(status, self.index_path, f"entry of {_name(name)}")
-        slices = ()
-        if entry.slice_count > 0:
-            parts = list(slice_parts(self, name, self._to_entry(name, entry)))
-            slices = tuple([to_slices(part.box) for part in parts])
-            nbytes = stored_size(self, parts)
-        cdef TensorInfo info = TensorInfo.__new__(TensorInfo)
-        info.name = name
-        info.dtype = row.numpy()
-        info.tf_dtype = row.name
-        info.shape = shape_of(entry)
-        info.nbytes = nbytes
-        info._is_located = True
-        info._shard = entry.shard_id
-        info._offset = entry.offset
-        info._crc32c = unmask_crc(entry.masked_crc32c)
-        info.slices = slices
-        return info
-
-
-cdef bint _is_hidden(const fck_buf *key, frozenset hidden) except -1:
-    """Whether a key is the header's or a slice's."""
-    if key.size == 0:
-        return True
-    return key.data[0] == 0 and (<const char *>key.data)[:key.size] in hidden
 
 
 def _reopen(path, verify, backend, mode):

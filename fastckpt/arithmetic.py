@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from ._catalog import TensorInfo
 from ._proto import Entry
-from ._reader import Bundle, Checkpoint, TensorInfo
+from ._reader import Bundle, Checkpoint
 from .checksum import crc32c
 from .dtypes import DType, by_number
 from .edit import in_data_order, match_globs, open_source
 from .errors import ChecksumError
+from .progress import Tally
 from .slices import WHOLE, Box, resolve, to_slices
 from .storage import File
 from .tensors import dtype_of, slice_parts
@@ -27,6 +29,8 @@ from .writer import Writer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from .progress import Progress
 
     Array = npt.NDArray[Any]
 
@@ -49,7 +53,11 @@ _NEVER_CAST_TO: Final = {"float4_e2m1fn"}  # neither infinity nor NaN would tell
 
 
 def average(
-    srcs: Iterable[Path | Checkpoint], dst: Path, *, weights: Iterable[float] | None = None
+    srcs: Iterable[Path | Checkpoint],
+    dst: Path,
+    *,
+    weights: Iterable[float] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Average checkpoints, tensor by tensor: sums in float64, rounded once to the tensor's dtype.
 
@@ -61,7 +69,8 @@ def average(
 
     Takes the memory of the largest tensor, or largest slice, and a few megabytes. For a source
     that is version 1, big-endian or in other slices than the last one that much comes on top.
-    What is read is verified.
+    What is read is verified. `progress` is called with the bytes of the result that are done, and
+    their total.
 
     Raises `TensorNotFoundError` for a tensor that one source has and another has not,
     `ValueError` for one whose dtype or shape differs, and what `read` raises. An error leaves what
@@ -78,14 +87,23 @@ def average(
             _check_alike(other, last)
         used = [pair for pair in zip(checkpoints, shares, strict=True) if pair[1]]
         writer = stack.enter_context(_writer_like(last, dst))
-        for name in in_data_order(last):
+        sizes = in_data_order(last)
+        tally = Tally(progress, sizes.values())
+        for name, size in sizes.items():
             if _kind(last.info(name).tf_dtype) in _WIDE:
                 _add_average(writer, name, last, used)
             else:
                 writer.add_from(last, name)
+            tally.add(size)
 
 
-def cast(src: Path | Checkpoint, dst: Path, dtypes: Mapping[str, Any]) -> None:
+def cast(
+    src: Path | Checkpoint,
+    dst: Path,
+    dtypes: Mapping[str, Any],
+    *,
+    progress: Progress | None = None,
+) -> None:
     """Write a checkpoint with tensors of other dtypes: {glob over names: dtype}.
 
     A dtype is NumPy's or ml_dtypes' or a name of it, or TensorFlow's name. A glob changes only
@@ -95,7 +113,8 @@ def cast(src: Path | Checkpoint, dst: Path, dtypes: Mapping[str, Any]) -> None:
     once, to nearest and to even. Slices stay, and the number of data files.
 
     Takes the memory of the largest tensor, or slice, in both dtypes. `src` and `dst` are as for
-    `rename`. All bytes are verified.
+    `rename`. All bytes are verified. `progress` is called with the bytes of the source that are
+    done, and their total.
 
     Raises `ValueError` for a number that the new dtype cannot hold, in place of an infinity or of
     other digits, and for a glob that matches no tensor of its kind; `TypeError` for what is no
@@ -107,11 +126,14 @@ def cast(src: Path | Checkpoint, dst: Path, dtypes: Mapping[str, Any]) -> None:
     with open_source(src) as checkpoint:
         targets = _choose(checkpoint, parsed)
         with _writer_like(checkpoint, dst) as writer:
-            for name in in_data_order(checkpoint):
+            sizes = in_data_order(checkpoint)
+            tally = Tally(progress, sizes.values())
+            for name, size in sizes.items():
                 if name in targets:
                     _add_cast(writer, name, checkpoint, targets[name])
                 else:
                     writer.add_from(checkpoint, name)
+                tally.add(size)
 
 
 # ---- Parts: of a partitioned tensor its slices, of another all of it
@@ -188,7 +210,7 @@ def _add_average(
     writer: Writer, name: str, last: Checkpoint, used: Sequence[tuple[Checkpoint, float]]
 ) -> None:
     whole = last._entry(name)
-    dtype = dtype_of(last.path, name, whole.dtype)
+    dtype = dtype_of(last.path, f"tensor {name!r}", whole.dtype)
     for number, part in enumerate(_list_parts(last, name)):
         streams = [_open_part(checkpoint, name, number, part, dtype) for checkpoint, _ in used]
         array = np.empty([length for _, length in part.box], dtype.numpy)

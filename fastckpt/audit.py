@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 from ._proto import Entry, decode_entry, decode_name
 from .errors import CheckpointError
 from .parallel import batches, ordered_map
+from .progress import Progress, Tally
 from .tensors import Source, dtype_of, verify_tensor
 
 __all__ = ["find_problems"]
@@ -21,19 +23,24 @@ class Audited(Source, Protocol):
     def _hidden(self) -> frozenset[bytes]: ...
 
 
-def find_problems(source: Audited) -> Iterator[CheckpointError | OSError]:
+def find_problems(
+    source: Audited, *, threads: int | None = None, progress: Progress | None = None
+) -> Iterator[CheckpointError | OSError]:
     """Yield every problem in key order. A file that cannot be opened is told once."""
     unopened = set()
-    for problems in ordered_map(partial(_verify_each, source), batches(_find_tensors(source))):
+    tally = Tally(progress, (size for _, size in _find_tensors(source)))
+    groups = batches(_find_tensors(source))
+    for problems, size in ordered_map(partial(_verify_each, source), groups, threads):
         for problem in problems:
             if isinstance(problem, OSError):
                 if problem.filename in unopened:
                     continue
                 unopened.add(problem.filename)
             yield problem
+        tally.add(size)
 
 
-_Tensor = tuple[str, Entry]
+_Tensor = tuple[str, Entry, int]  # with the bytes to verify
 
 
 def _find_tensors(source: Audited) -> Iterator[tuple[_Tensor | CheckpointError, int]]:
@@ -52,22 +59,27 @@ def _find_tensors(source: Audited) -> Iterator[tuple[_Tensor | CheckpointError, 
             name = decode_name(key)
             try:
                 entry = decode_entry(record, source.index_path, f"entry of tensor {name!r}")
-                dtype_of(source.index_path, name, entry.dtype)
-                yield (name, entry), max(0, entry.size)
+                dtype = dtype_of(source.index_path, f"tensor {name!r}", entry.dtype)
+                size = math.prod(entry.shape) * dtype.item_size if entry.slices else entry.size
+                yield (name, entry, max(0, size)), max(0, size)
             except CheckpointError as error:
                 yield error, 0
 
 
 def _verify_each(
     source: Source, tensors: list[_Tensor | CheckpointError]
-) -> list[CheckpointError | OSError]:
+) -> tuple[list[CheckpointError | OSError], int]:
+    """Return what is wrong with some tensors, and how many bytes they have."""
     problems: list[CheckpointError | OSError] = []
+    size = 0
     for tensor in tensors:
         if isinstance(tensor, CheckpointError):
             problems.append(tensor)
             continue
+        name, entry, nbytes = tensor
+        size += nbytes
         try:
-            verify_tensor(source, *tensor)
+            verify_tensor(source, name, entry)
         except (CheckpointError, OSError) as error:
             problems.append(error)
-    return problems
+    return problems, size

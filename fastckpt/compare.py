@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ._reader import Bundle, Checkpoint, TensorInfo
+from ._catalog import TensorInfo
+from ._reader import Bundle, Checkpoint
 from .checksum import crc32c
 from .dtypes import by_number
 from .edit import open_source

@@ -1,21 +1,18 @@
-"""Element types: one table from TensorFlow's DataType to NumPy, and values to arrays.
+"""Element types: one table from TensorFlow's DataType to NumPy.
 
-The numbers, names and item sizes are those of docs/format.md, "DataType". `ml_dtypes` is
-imported when a dtype that only it has is met.
+The numbers, names and item sizes are those of docs/format.md, "DataType". NumPy is imported when
+the first of its dtypes is asked for, `ml_dtypes` when one is met that only it has.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    import numpy as np
 
-__all__ = ["STRING", "DType", "by_number", "encode_value", "payload"]
+__all__ = ["STRING", "DType", "by_number", "by_numpy_name"]
 
 
 class DType:
@@ -54,6 +51,8 @@ class DType:
         return self._numpy
 
     def _resolve(self) -> np.dtype[Any]:
+        import numpy as np
+
         try:
             dtype = np.dtype(self.numpy_name)
         except TypeError:  # not one of NumPy's own
@@ -107,15 +106,10 @@ _TABLE: Final = (
 _BY_NUMBER: Final = {dtype.number: dtype for dtype in _TABLE}
 STRING: Final = _BY_NUMBER[7]
 _NOT_WRITTEN: Final = {"resource", "variant"}
-_QUANTIZED: Final = {"qint8", "quint8", "qint32", "qint16", "quint16"}  # plain ints in NumPy
+_QUANTIZED: Final = {"qint8", "quint8", "qint32", "qint16", "quint16"}
 _BY_NUMPY_NAME: Final = {
     dtype.numpy_name: dtype for dtype in _TABLE if dtype.name not in _NOT_WRITTEN | _QUANTIZED
 }
-_BY_NUMPY: dict[np.dtype[Any], DType] = {}  # what _BY_NUMPY_NAME gave, by dtype: the fast way
-
-_BIG_ENDIAN: Final = ">" if sys.byteorder == "little" else ">="
-_STRING_KINDS: Final = "SUT"  # bytes, str, and NumPy 2's StringDType
-_SMALL: Final = 4096  # bytes; up to here a copy is faster than making a view
 
 
 def by_number(number: int) -> DType | None:
@@ -123,89 +117,9 @@ def by_number(number: int) -> DType | None:
     return _BY_NUMBER.get(number)
 
 
-def encode_value(name: str, value: object) -> tuple[DType, npt.NDArray[Any]]:
-    """Return what to write for a value: its type, and a little-endian array of it.
+def by_numpy_name(name: str) -> DType | None:
+    """Return the row that an array of a NumPy dtype is written as; None for one that has none.
 
-    Strings come back as an object array of `bytes`, `str` encoded as UTF-8; NumPy's fixed-width
-    strings have lost the NULs that they ended with, lists and object arrays keep them. Any other
-    array is the value itself where that is possible, so it may be strided or read-only.
-
-    Raises `TypeError` for what has no DataType and `ValueError` for what is no array or no
-    text; `name` is for the message.
+    Quantized types are plain integers in NumPy, and are written as those.
     """
-    array = value if type(value) is np.ndarray else _to_array(name, value)
-    dtype = _BY_NUMPY.get(array.dtype) or _find_dtype(name, array)
-    if dtype is STRING:
-        return dtype, _encode_strings(name, array)
-    if array.dtype.byteorder in _BIG_ENDIAN:
-        array = array.astype(array.dtype.newbyteorder("<"))
-    return dtype, array
-
-
-def _to_array(name: str, value: object) -> npt.NDArray[Any]:
-    if isinstance(value, (bytes, str)):
-        return np.array(value, dtype=object)
-    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-        return np.asarray(np.from_dlpack(value))
-    try:
-        if _is_list_of_text(value):
-            # NumPy's fixed-width strings drop the NULs at an end, and all get the longest's size
-            return np.asarray(value, dtype=object)
-        array = np.asarray(value)
-        if array.dtype.kind in _STRING_KINDS and isinstance(value, (list, tuple)):
-            array = np.asarray(value, dtype=object)  # a number among text, which is then refused
-    except ValueError as error:
-        raise ValueError(f"tensor {name!r}: {error}") from error
-    return array
-
-
-def _is_list_of_text(value: object) -> bool:
-    """Whether the first of the innermost items of a list is text."""
-    is_list = isinstance(value, (list, tuple))
-    while isinstance(value, (list, tuple)) and value:
-        value = value[0]
-    return is_list and isinstance(value, (bytes, str))
-
-
-def _find_dtype(name: str, array: npt.NDArray[Any]) -> DType:
-    numpy_dtype = array.dtype
-    if numpy_dtype.kind in _STRING_KINDS + "O":
-        return STRING
-    dtype = _BY_NUMPY_NAME.get(numpy_dtype.name)
-    if dtype is None or numpy_dtype.itemsize != dtype.item_size or numpy_dtype.names:
-        raise TypeError(f"tensor {name!r}: a checkpoint cannot hold the dtype {numpy_dtype}")
-    _BY_NUMPY[numpy_dtype] = dtype
-    return dtype
-
-
-def _encode_strings(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    encoded = np.empty(array.shape, dtype=object)
-    encoded.reshape(-1)[:] = list(_encode_each(name, array.reshape(-1).tolist()))
-    return encoded
-
-
-def _encode_each(name: str, values: Iterable[object]) -> Iterable[bytes]:
-    for value in values:
-        if isinstance(value, bytes):
-            yield value if type(value) is bytes else bytes(value)
-        elif isinstance(value, str):
-            try:
-                yield value.encode()
-            except UnicodeEncodeError as error:
-                raise ValueError(f"tensor {name!r}: {error}") from error
-        else:
-            raise TypeError(
-                f"tensor {name!r}: an object array holds bytes or str, not {type(value).__name__}"
-            )
-
-
-def payload(dtype: DType, array: npt.NDArray[Any]) -> bytes | memoryview:
-    """Return the bytes of a fixed-size tensor in C order: a view where that is possible."""
-    if array.nbytes <= _SMALL:
-        data = array.tobytes()
-        return bytes(byte & dtype.mask for byte in data) if dtype.mask else data
-    # not ascontiguousarray: that makes a 1-d array of a 0-d one
-    raw = np.asarray(array, order="C").reshape(-1).view(np.uint8)
-    if dtype.mask and (raw & ~np.uint8(dtype.mask)).any():
-        raw = raw & np.uint8(dtype.mask)
-    return raw.data
+    return _BY_NUMPY_NAME.get(name)

@@ -20,15 +20,26 @@ from ._proto import encode_name
 from ._reader import Bundle, Checkpoint
 from .api import read
 from .object_graph import GRAPH_KEY, encode_graph, read_object_graph
+from .progress import Tally
 from .rules import compile_globs, make_renamer
 from .sharing import share
 from .tensors import slice_parts
 from .writer import Writer
 
 if TYPE_CHECKING:
+    from .progress import Progress
     from .rules import Rename
 
-__all__ = ["alias", "in_data_order", "match_globs", "open_source", "rename", "reshard", "subset"]
+__all__ = [
+    "align",
+    "alias",
+    "in_data_order",
+    "match_globs",
+    "open_source",
+    "rename",
+    "reshard",
+    "subset",
+]
 
 Path = str | os.PathLike[str]
 _Pairs = Sequence[tuple[str, str]]  # (name in the source, name in the result)
@@ -109,17 +120,60 @@ def alias(
         _edit(checkpoint, dst, pairs, link)
 
 
-def reshard(src: Path | Checkpoint, dst: Path, num_shards: int, *, alignment: int = 64) -> None:
+def reshard(
+    src: Path | Checkpoint,
+    dst: Path,
+    num_shards: int,
+    *,
+    alignment: int = 64,
+    progress: Progress | None = None,
+) -> None:
     """Write a checkpoint anew with another number of data files or another alignment.
 
     A tensor goes to the file with the fewest bytes so far; `alignment` is that of `Writer`. Bytes
     are copied in the memory of one chunk, and verified; only of a version 1 or big-endian source
-    tensors are decoded, one slice at a time. `src`, `dst` and errors are as for `rename`.
+    tensors are decoded, one slice at a time. `progress` is called with the bytes done and their
+    total. `src`, `dst` and errors are as for `rename`.
     """
     writer = Writer(dst, num_shards=num_shards, alignment=alignment)
     with open_source(src) as checkpoint, writer:
-        for name in in_data_order(checkpoint):
+        sizes = in_data_order(checkpoint)
+        tally = Tally(progress, sizes.values())
+        for name, size in sizes.items():
             writer.add_from(checkpoint, name)
+            tally.add(size)
+
+
+def align(
+    src: Path | Checkpoint,
+    dst: Path,
+    alignment: int = 64,
+    *,
+    link: bool = True,
+    progress: Progress | None = None,
+) -> None:
+    """Make a checkpoint each of whose tensors begins at a multiple of `alignment` bytes.
+
+    TensorFlow packs tensors without padding, so that most views on its files are unaligned, which
+    some libraries refuse and some CPUs are slow with. `alignment` is that of `Writer`, and 1 takes
+    padding away again. Where every tensor begins as it should already, nothing moves: the result
+    shares the data files as that of `rename` does, unless `link` is False. Otherwise they are
+    written anew, as many as before, as `reshard` does.
+    """
+    with open_source(src) as checkpoint:
+        if alignment > 1 and _is_aligned(checkpoint, alignment):
+            _edit(checkpoint, dst, [(name, name) for name in checkpoint], link)
+        else:
+            num_shards = max(1, min(checkpoint.num_shards, len(checkpoint)))
+            reshard(checkpoint, dst, num_shards, alignment=alignment, progress=progress)
+
+
+def _is_aligned(checkpoint: Checkpoint, alignment: int) -> bool:
+    places = (checkpoint._parts(name) for name in checkpoint)
+    return all(
+        parts is not None and all(entry.offset % alignment == 0 for _, entry, _ in parts)
+        for parts in places
+    )
 
 
 # ---- Sources
@@ -134,9 +188,11 @@ def open_source(
     return read(src, verify=verify, backend=backend)
 
 
-def in_data_order(checkpoint: Checkpoint) -> list[str]:
-    """Return the names in the order in which their bytes lie, in which they are read fastest."""
-    return sorted(checkpoint, key=lambda name: _place(checkpoint, name))
+def in_data_order(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return the names and their tensors' bytes, in the order in which the data lie, in which they
+    are read fastest."""
+    infos = sorted(checkpoint.infos(), key=lambda info: _place(checkpoint, info.name))
+    return {info.name: info.nbytes for info in infos}
 
 
 def _place(checkpoint: Checkpoint, name: str) -> tuple[int, int]:

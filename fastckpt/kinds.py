@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .dtypes import STRING, DType, by_number, encode_value
+from .dtypes import STRING, DType, by_number
+from .values import encode_value
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -271,7 +271,10 @@ def read_object_graph(checkpoint: _Tensors) -> ObjectGraph | None:
 
 def read_variables(checkpoint: _Tensors) -> dict[str, str]:
     """Return a dict of readable paths to names of tensors that are there; for a checkpoint
-    without an object graph of each name to itself."""
+    without an object graph of each name to itself.
+
+    What has several tensors under one key, a lookup table or a dataset's iterator, is left out: no
+    one tensor is its value."""
     graph = read_object_graph(checkpoint)
     if graph is None:
         return {name: name for name in checkpoint}

@@ -13,7 +13,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ._reader import Checkpoint, TensorInfo
+from ._catalog import TensorInfo
+from ._reader import Checkpoint
 from .api import read
 from .errors import TensorNotFoundError
 from .parallel import batches, ordered_map

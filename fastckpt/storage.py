@@ -14,13 +14,12 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from .checksum import crc32c
 from .errors import FormatError
 from .names import aside_path, split_staged, staged_path
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
 __all__ = [
@@ -116,6 +115,8 @@ class File:
 
         The array pins the map: it is unmapped when the last array that views it is gone.
         """
+        import numpy as np
+
         if self.size == 0:  # what mmap refuses
             return np.empty(0, np.uint8)
         import mmap
@@ -158,6 +159,8 @@ def empty_bytes(size: int) -> npt.NDArray[np.uint8]:
     NumPy aligns to 16, and there are CPUs on which the kernel then copies a file's bytes at a
     quarter of its speed.
     """
+    import numpy as np  # here: what only reads an index need not wait for it
+
     if size < _ALIGNMENT_PAYS:
         return np.empty(size, np.uint8)
     memory = np.empty(size + _ALIGNMENT, np.uint8)

@@ -62,12 +62,12 @@ class Part(NamedTuple):
     what: str
 
 
-def dtype_of(path: str, name: str, number: int) -> DType:
-    """Return the row of a tensor's dtype. Raises `UnsupportedError` for an unknown number."""
+def dtype_of(path: str, what: str, number: int) -> DType:
+    """Return the row of a dtype. Raises `UnsupportedError` for an unknown number; `what` has it."""
     dtype = by_number(number)
     if dtype is None:
         problem = f"expected a known dtype, got number {number}"
-        raise UnsupportedError(path, f"entry of tensor {name!r}", problem)
+        raise UnsupportedError(path, f"entry of {what}", problem)
     return dtype
 
 
@@ -156,7 +156,9 @@ def read_tensor(source: Source, name: str, entry: Entry) -> npt.NDArray[Any]:
         return _read_plain(source, entry, what)
     whole = Region((0,) * len(entry.shape), entry.shape, (1,) * len(entry.shape))
     pieces = _plan(source, name, entry, whole)
-    array = np.empty(entry.shape, dtype_of(source.index_path, name, entry.dtype).numpy)
+    array = np.empty(
+        entry.shape, dtype_of(source.index_path, f"tensor {name!r}", entry.dtype).numpy
+    )
     for part, _, places in pieces:
         array[places] = _read_plain(source, part.entry, part.what)
     return array
@@ -180,7 +182,9 @@ def read_region(source: Source, name: str, entry: Entry, region: Region) -> npt.
     if not entry.slices:
         return _read_runs(source, entry, region, what)
     pieces = _plan(source, name, entry, region)
-    array = np.empty(region.counts, dtype_of(source.index_path, name, entry.dtype).numpy)
+    array = np.empty(
+        region.counts, dtype_of(source.index_path, f"tensor {name!r}", entry.dtype).numpy
+    )
     for part, inner, places in pieces:
         array[places] = _read_runs(source, part.entry, inner, part.what)
     return array
@@ -304,7 +308,7 @@ def _check_tiling(
     To compare those first keeps a small file, whose slices may share their bytes, from asking
     for a large array or for a fine grid to check it on.
     """
-    dtype = dtype_of(source.index_path, name, whole.dtype)
+    dtype = dtype_of(source.index_path, f"tensor {name!r}", whole.dtype)
     needed = math.prod(shape) * dtype.item_size
     if needed > stored:
         fault: str | None = f"that takes {needed} bytes, and the data files have {stored}"

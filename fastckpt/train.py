@@ -115,7 +115,7 @@ def _debug_v2(bundle: Bundle) -> Iterator[bytes]:
             if key:  # the empty one is the header's
                 entry = decode_entry(record, bundle.index_path, f"entry of tensor {key!r}")
                 if not entry.slices:
-                    dtype = dtype_of(bundle.index_path, decode_name(key), entry.dtype)
+                    dtype = dtype_of(bundle.index_path, f"tensor {decode_name(key)!r}", entry.dtype)
                     yield _debug_line(key, dtype.name, entry.shape)
 
 

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from ._catalog import TensorInfo, make_info
 from ._message import decode
 from ._proto import Entry, decode_name, encode_name, slice_key
-from ._reader import Checkpoint, TensorInfo, TensorSlice, make_handle, make_info
+from ._reader import Checkpoint, TensorSlice, make_handle
 from ._sstable import Table
 from .dtypes import DType
 from .errors import CheckpointError, FormatError, TensorNotFoundError, UnsupportedError
 from .names import v1_pattern, v1_shard_path
 from .parallel import batches, ordered_map
+from .progress import Progress, Tally
 from .slices import Box, Region, find_tiling_fault, overlap, parse_index, resolve, spell, to_slices
 from .storage import File
 from .tensors import MAX_RANK, dtype_of
@@ -228,13 +230,19 @@ class V1Checkpoint(Checkpoint):
         dtype = self._dtype_of(tensor)
         return make_handle(self, decode_name(tensor.key), tensor.shape, dtype.numpy)
 
-    def problems(self) -> Iterator[CheckpointError | OSError]:
+    def problems(
+        self, *, threads: int | None = None, progress: Progress | None = None
+    ) -> Iterator[CheckpointError | OSError]:
         """Yield every problem in key order. Reads each record that the meta records list, in
-        threads."""
+        threads. `progress` counts elements: bytes are not known before."""
         self._open_tables()
-        sized = [(tensor, math.prod(tensor.shape)) for tensor in self._tensors.values()]
-        for problems in ordered_map(self._verify_each, batches(sized)):
+        sizes = [math.prod(tensor.shape) for tensor in self._tensors.values()]
+        tally = Tally(progress, sizes)
+        groups = list(batches(zip(self._tensors.values(), sizes, strict=True)))
+        found = ordered_map(self._verify_each, groups, threads)
+        for group, problems in zip(groups, found, strict=True):
             yield from problems
+            tally.add(sum(math.prod(each.shape) for each in group))
 
     # ---- What `TensorSlice` and `Writer.add_from` build on ----
 
@@ -275,15 +283,14 @@ class V1Checkpoint(Checkpoint):
             raise TensorNotFoundError(self.path, name, self._names) from None
 
     def _dtype_of(self, tensor: _Tensor) -> DType:
-        return dtype_of(self.path, decode_name(tensor.key), tensor.dtype)
+        return dtype_of(self.path, f"tensor {decode_name(tensor.key)!r}", tensor.dtype)
 
     def _info_of(self, tensor: _Tensor) -> TensorInfo:
         dtype = self._dtype_of(tensor)
         boxes = [each.box for each in tensor.slices] if tensor.is_partitioned else []
         return make_info(
             decode_name(tensor.key),
-            dtype.numpy,
-            dtype.name,
+            dtype.number,
             tensor.shape,
             math.prod(tensor.shape) * dtype.numpy.itemsize,
             tensor.slices[0].shard,
@@ -432,7 +439,7 @@ def _pairs(spans: npt.NDArray[np.int64]) -> Iterator[list[int]]:
 
 def _check_readable(path: str, tensor: _Tensor) -> DType:
     """Return a tensor's dtype if there can be an array of the tensor."""
-    dtype = dtype_of(path, decode_name(tensor.key), tensor.dtype)
+    dtype = dtype_of(path, f"tensor {decode_name(tensor.key)!r}", tensor.dtype)
     if dtype.name not in WIRES:
         problem = f"expected a dtype that V1 has, got {dtype.name}"
         raise UnsupportedError(path, tensor.what, problem)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._message import encode
 from ._proto import encode_name, slice_key
 from ._sstable import TableBuilder
-from .dtypes import STRING, DType, encode_value
+from .dtypes import STRING, DType
 from .names import split_staged, v1_pattern, v1_shard_path
 from .slices import WHOLE, Box, find_tiling_fault, resolve, spell
 from .storage import Stage, leftovers
@@ -27,6 +27,7 @@ from .v1_records import (
     encode_box,
     encode_record,
 )
+from .values import encode_value
 
 if TYPE_CHECKING:
     import numpy.typing as npt

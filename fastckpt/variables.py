@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from .dtypes import DType, encode_value
+from .dtypes import DType
 from .kinds import WHAT, Assignable, find_kind, is_text
+from .values import encode_value
 
 __all__ = ["Variable", "named_variables", "restore_all", "to_integer"]
 

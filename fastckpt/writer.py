@@ -27,12 +27,13 @@ from ._proto import (
 )
 from ._sstable import Table, TableBuilder
 from .checksum import crc32c
-from .dtypes import STRING, DType, encode_value, payload
+from .dtypes import STRING, DType
 from .names import index_path, list_files, shard_path
 from .parallel import count_threads
 from .slices import WHOLE, Box, find_tiling_fault, resolve
 from .storage import File, OutputFile, Stage, leftovers
 from .tensors import dtype_of
+from .values import encode_value, payload
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -143,7 +144,7 @@ class Writer:
         whole = checkpoint._entry(tensor)
         parts = checkpoint._parts(tensor)
         if parts is None:
-            dtype = dtype_of(checkpoint.path, tensor, whole.dtype)
+            dtype = dtype_of(checkpoint.path, f"tensor {tensor!r}", whole.dtype)
             for box, array in checkpoint._read_parts(tensor):
                 key = self._key_of_part(name, whole, box)
                 self._records[key] = self._write_array(dtype, array)

@@ -554,3 +554,41 @@ def test_names_that_come_later_are_imported_when_asked_for():
     """
 
     assert run(code).split() == ["Saver", "restore", "read_meta"]
+
+
+# ---- list_tensors
+
+
+@pytest.mark.parametrize("verb", [fastckpt.read, fastckpt.list_tensors])
+def test_listing_what_is_not_there_names_near_misses(golden, verb):
+    with pytest.raises(FileNotFoundError, match=r"did you mean .*model\.ckpt-80"):
+        verb(golden / "tf1_saver" / "model.ckpt-8")
+
+
+def test_listing_gives_what_infos_gives_for_every_path(golden):
+    paths = [
+        *golden.rglob("*.index"),
+        *golden.rglob("*.data-00000-of-*"),
+        *golden.rglob("checkpoint"),
+        *(path.parent for path in golden.rglob("saved_model.pb")),
+        *golden.glob("v1_*/*"),
+    ]
+
+    verbs = (list_infos, fastckpt.list_tensors)
+    found = {path: [outcome(verb, path) for verb in verbs] for path in paths}
+    differing = [path for path, (one, other) in found.items() if one != other]
+
+    assert len(paths) > 100
+    assert differing == []
+
+
+def list_infos(path):
+    with fastckpt.read(path) as checkpoint:
+        return checkpoint.infos()
+
+
+def outcome(function, path):
+    try:
+        return function(path)
+    except (fastckpt.CheckpointError, OSError) as error:
+        return type(error), str(error)

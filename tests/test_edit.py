@@ -16,6 +16,7 @@ from slice_keys import slice_key
 
 import fastckpt
 from fastckpt import edit
+from fastckpt.names import shard_path
 from fastckpt.object_graph import GRAPH_KEY
 
 EMB = np.arange(24, dtype=np.float32).reshape(6, 4)
@@ -500,6 +501,61 @@ def test_reshard_takes_the_memory_of_a_chunk(tmp_path, out):
     tracemalloc.stop()
 
     assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("alignment", [1, 64, 4096])
+def test_align_begins_every_tensor_at_a_multiple(source, out, alignment):
+    fastckpt.align(source, out, alignment)
+
+    assert_same(read_all(out), TENSORS)
+    with fastckpt.read(out) as checkpoint:
+        assert checkpoint.num_shards == 3
+        places = [entry.offset for name in checkpoint for _, entry, _ in checkpoint._parts(name)]
+    assert {place % alignment for place in places} == {0}
+
+
+def test_align_of_what_is_aligned_shares_the_data_files(source, out):
+    fastckpt.align(source, out)
+
+    shared = [shard_path("", number, 3) for number in range(3)]
+    assert all(os.path.samefile(f"{source}{each}", f"{out}{each}") for each in shared)
+
+
+def test_align_of_what_tensorflow_packed_makes_views_aligned(golden, out):
+    source = golden / "tf1_saver" / "model.ckpt-80"
+
+    fastckpt.align(source, out)
+
+    with fastckpt.read(source) as packed, fastckpt.read(out) as aligned:
+        assert not all(packed[name].flags.aligned for name in packed)
+        assert all(aligned[name].flags.aligned for name in aligned)
+        for name in packed:
+            np.testing.assert_array_equal(aligned[name], packed[name])
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda src, dst, progress: fastckpt.reshard(src, dst, 2, progress=progress),
+        lambda src, dst, progress: fastckpt.align(src, dst, 128, progress=progress),
+        lambda src, dst, progress: fastckpt.average([src, src], dst, progress=progress),
+        lambda src, dst, progress: fastckpt.cast(
+            src, dst, {"model/*": "bfloat16"}, progress=progress
+        ),
+        lambda src, dst, progress: fastckpt.load(src, progress=progress),
+        lambda src, dst, progress: fastckpt.read(src).verify(progress=progress),
+    ],
+    ids=["reshard", "align", "average", "cast", "load", "verify"],
+)
+def test_progress_grows_to_the_total(source, out, write):
+    told = []
+
+    write(source, out, lambda done, total: told.append((done, total)))
+
+    (total,) = {total for _, total in told}
+    assert total == sum(info.nbytes for info in fastckpt.list_tensors(source))
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (total, total)
 
 
 def test_checkpoint_without_tensors_stays_one(tmp_path, out):

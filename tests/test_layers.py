@@ -14,13 +14,13 @@ CORE = ROOT / "csrc"
 
 LAYERS = [  # from the ground up; a module imports from lower lines only
     {"_csrc"},
-    {"errors", "checksum", "names", "recognise"},
+    {"errors", "checksum", "names", "recognise", "dtypes", "progress"},
     {"_status"},
-    {"storage", "dtypes", "slices", "_sstable", "_proto", "_message", "_payload", "parallel"}
+    {"storage", "slices", "values", "_sstable", "_proto", "_message", "_payload", "parallel"}
     | {"textproto", "lookup", "rules", "findings"},
     {"tensors", "kinds", "object_graph", "state", "graphdef", "survey"},
     {"audit", "variables", "retention", "v1_records", "tensorproto", "metagraph_writer"}
-    | {"remains"},
+    | {"remains", "_catalog", "resolve"},
     {"nodes"},
     {"_reader", "writer", "v1_writer", "metagraph", "damage"},
     {"v1", "sharing", "repair"},
@@ -28,7 +28,7 @@ LAYERS = [  # from the ground up; a module imports from lower lines only
     {"folders"},
     {"diagnosis"},
     {"api"},
-    {"objects", "restoring", "saver"},
+    {"objects", "restoring", "saver", "listing"},
     {"manager", "edit"},
     {"train", "arithmetic", "compare"},
     {"__init__"},
@@ -151,7 +151,7 @@ def test_reader_and_writer_do_not_know_each_other():
 
 def test_modules_that_the_layers_rest_on_are_found_to_be_used():
     assert {("_reader", "_sstable"), ("writer", "_sstable"), ("_reader", "_csrc")} <= set(OWN)
-    assert {("_status", "errors"), ("api", "_reader"), ("api", "state")} <= set(OWN)
+    assert {("_status", "errors"), ("api", "_reader"), ("resolve", "state")} <= set(OWN)
 
 
 @pytest.mark.parametrize("name", sorted(THIRD_PARTY))
@@ -204,7 +204,7 @@ LIST_MODULES = "import {}; import sys; print(*sys.modules)"
 
 def test_import_of_fastckpt_brings_nothing_heavier_than_numpy():
     with_numpy = set(run(LIST_MODULES.format("numpy")).split())
-    with_fastckpt = set(run(LIST_MODULES.format("numpy, fastckpt")).split())
+    with_fastckpt = set(run(LIST_MODULES.format("numpy, fastckpt.api")).split())
 
     added = {name for name in with_fastckpt - with_numpy if name.split(".")[0] != "fastckpt"}
 
@@ -215,7 +215,7 @@ def test_import_of_fastckpt_brings_nothing_heavier_than_numpy():
 
 def test_reading_a_tensor_brings_only_mmap(golden):
     code = """
-        import sys, numpy, fastckpt
+        import sys, numpy, fastckpt.api
         before = set(sys.modules)
         with fastckpt.read(sys.argv[1]) as checkpoint:
             for name in checkpoint:
@@ -230,6 +230,20 @@ def test_heavy_modules_are_never_imported_by_fastckpt_itself():
     heavy = {"tensorflow", "ml_dtypes", "snappy", "concurrent.futures", "dataclasses", "argparse",
              "importlib.metadata", "email", "shutil", "difflib", "logging"}  # fmt: skip
 
-    code = "import numpy, sys; a = set(sys.modules); import fastckpt; print(*set(sys.modules) - a)"
+    code = "import numpy, sys; a = set(sys.modules); import fastckpt.api; print(*set(sys.modules) - a)"
 
     assert heavy & set(run(code).split()) == set()
+
+
+def test_listing_a_checkpoint_does_not_import_numpy(golden):
+    code = """
+        import sys, fastckpt
+        print(*[info.tf_dtype for info in fastckpt.list_tensors(sys.argv[1])])
+        print(*sys.modules)
+    """
+
+    dtypes, modules = run(code, golden / "tf1_saver").splitlines()
+
+    assert "float32" in dtypes.split()
+    assert "fastckpt" in modules.split()
+    assert "numpy" not in modules.split()
