@@ -23,14 +23,18 @@ if TYPE_CHECKING:
     from .api import load, read
     from .arithmetic import average, cast
     from .compare import Change, Diff, Renamed, diff
+    from .conversion import convert
     from .diagnosis import Diagnosis, doctor
     from .edit import alias, align, rename, reshard, subset
     from .listing import list_tensors
     from .metagraph import MetaGraph, read_meta
+    from .name_tree import TensorTree, tree
     from .objects import write_objects
+    from .optimizer_names import list_optimizer_names
     from .repair import complete, discard, repair_state
     from .restoring import RestoreReport, restore
     from .salvaging import SalvageReport, salvage
+    from .summaries import Histogram, TensorStats, stats, summarize
     from .writer import Writer, merge, write
 
 __version__ = "0.1.0"
@@ -44,6 +48,7 @@ __all__ = [
     "Diagnosis",
     "Diff",
     "FormatError",
+    "Histogram",
     "MetaGraph",
     "Renamed",
     "RestoreReport",
@@ -51,6 +56,8 @@ __all__ = [
     "TensorInfo",
     "TensorNotFoundError",
     "TensorSlice",
+    "TensorStats",
+    "TensorTree",
     "UnsupportedError",
     "Writer",
     "__version__",
@@ -59,9 +66,11 @@ __all__ = [
     "average",
     "cast",
     "complete",
+    "convert",
     "diff",
     "discard",
     "doctor",
+    "list_optimizer_names",
     "list_tensors",
     "load",
     "merge",
@@ -72,8 +81,11 @@ __all__ = [
     "reshard",
     "restore",
     "salvage",
+    "stats",
     "subset",
+    "summarize",
     "train",
+    "tree",
     "write",
     "write_objects",
 ]
@@ -86,14 +98,18 @@ _MODULES = {
     "api": ["load", "read"],
     "arithmetic": ["average", "cast"],
     "compare": ["Change", "Diff", "Renamed", "diff"],
+    "conversion": ["convert"],
     "diagnosis": ["Diagnosis", "doctor"],
     "edit": ["align", "alias", "rename", "reshard", "subset"],
     "listing": ["list_tensors"],
     "metagraph": ["MetaGraph", "read_meta"],
+    "name_tree": ["TensorTree", "tree"],
     "objects": ["write_objects"],
+    "optimizer_names": ["list_optimizer_names"],
     "repair": ["complete", "discard", "repair_state"],
     "restoring": ["RestoreReport", "restore"],
     "salvaging": ["SalvageReport", "salvage"],
+    "summaries": ["Histogram", "TensorStats", "stats", "summarize"],
     "writer": ["Writer", "merge", "write"],
 }
 _LATER = {name: module for module, names in _MODULES.items() for name in names}

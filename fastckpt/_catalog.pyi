@@ -4,6 +4,7 @@ import numpy as np
 from typing_extensions import disjoint_base
 
 from ._sstable import Table
+from .dtypes import DType
 
 class _Source(Protocol):
     @property
@@ -11,7 +12,16 @@ class _Source(Protocol):
     def _record(self, key: bytes) -> bytes | None: ...
 
 @disjoint_base
-class Row: ...
+class Row:
+    def __init__(self, dtype: DType) -> None: ...
+    @property
+    def dtype(self) -> DType: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def item_size(self) -> int: ...
+    @property
+    def swap_size(self) -> int: ...
 
 @disjoint_base
 class TensorInfo:

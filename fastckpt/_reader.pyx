@@ -17,6 +17,7 @@ from fastckpt._sstable cimport Table
 
 import errno
 from collections.abc import ItemsView, KeysView, Mapping, ValuesView
+from functools import partial
 
 from fastckpt._catalog import find_hidden_keys, list_infos, list_names
 from fastckpt._proto import decode_header
@@ -409,7 +410,9 @@ cdef class Bundle(Checkpoint):
 
     cdef int _find(self, str name, fck_entry *entry) except -1:
         if not self._look_up(name, entry):
-            raise TensorNotFoundError(self.path, name, self._names)
+            # the names are for the message, which may be asked for when this is closed
+            names = partial(list_names, self._open_table(), self._hidden_keys())
+            raise TensorNotFoundError(self.path, name, names)
         return 0
 
     def _names(self):

@@ -33,6 +33,7 @@ from .lookup import meta_path
 from .metagraph_writer import encode_meta
 from .names import strip_suffix
 from .nodes import Attributes, Function, Node, Nodes
+from .state import latest_checkpoint
 from .storage import File, empty_bytes
 from .tensorproto import Shape, Source, Span, decode_shape, type_name
 
@@ -364,7 +365,11 @@ def _locate(path: str) -> str:
     """Return the file that a path means. What belongs to a checkpoint of this name comes first:
     a V1 checkpoint is a file itself."""
     if os.path.isdir(path):
-        return _locate_saved_model(path)
+        saved_model = _locate_saved_model(path)
+        latest = None if os.path.isfile(saved_model) else latest_checkpoint(path)
+        if latest is None:
+            return saved_model
+        path = latest
     prefix = strip_suffix(path)
     candidates = [path + ".meta", meta_path(path)]
     if prefix is not None and not path.endswith(".meta"):

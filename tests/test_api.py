@@ -592,3 +592,10 @@ def outcome(function, path):
         return function(path)
     except (fastckpt.CheckpointError, OSError) as error:
         return type(error), str(error)
+
+
+def test_missing_tensor_names_near_misses_when_the_checkpoint_is_closed(prefix):
+    with fastckpt.read(prefix) as checkpoint, pytest.raises(KeyError) as caught:
+        checkpoint[next(iter(checkpoint)) + "x"]
+
+    assert "did you mean" in str(caught.value)

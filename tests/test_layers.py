@@ -17,11 +17,11 @@ LAYERS = [  # from the ground up; a module imports from lower lines only
     {"errors", "checksum", "names", "recognise", "dtypes", "progress"},
     {"_status"},
     {"storage", "slices", "values", "_sstable", "_proto", "_message", "_payload", "parallel"}
-    | {"textproto", "lookup", "rules", "findings"},
+    | {"textproto", "lookup", "rules", "findings", "cli_output"},
     {"tensors", "kinds", "object_graph", "state", "graphdef", "survey"},
     {"audit", "variables", "retention", "v1_records", "tensorproto", "metagraph_writer"}
-    | {"remains", "_catalog", "resolve"},
-    {"nodes"},
+    | {"remains", "_catalog", "resolve", "staging"},
+    {"nodes", "formats"},
     {"_reader", "writer", "v1_writer", "metagraph", "damage"},
     {"v1", "sharing", "repair"},
     {"salvaging", "examination"},
@@ -30,8 +30,15 @@ LAYERS = [  # from the ground up; a module imports from lower lines only
     {"api"},
     {"objects", "restoring", "saver", "listing"},
     {"manager", "edit"},
-    {"train", "arithmetic", "compare"},
+    {"train", "arithmetic", "compare", "summaries", "optimizer_names", "name_tree"}
+    | {"format_checkpoint", "format_hdf5", "format_npz", "format_safetensors", "format_zarr"},
+    {"conversion"},
     {"__init__"},
+    {"cli_verbs"},
+    {"cli_inspect", "cli_edit", "cli_completion"},
+    {"cli_check"},
+    {"cli"},
+    {"__main__"},
 ]
 CORE_LAYERS = [
     {"fck"},
@@ -44,6 +51,7 @@ THIRD_PARTY = {  # the only module that may name each; NumPy may be named everyw
     "snappy": "_sstable",
     "mmap": "storage",
     "ml_dtypes": "dtypes",
+    "rich": "cli_output",
 }
 CYTHON = {"cython", "cpython", "libc", "numpy"}  # what cimport finds outside of the package
 LIBC = {"stdbool.h", "stddef.h", "stdint.h", "stdlib.h", "string.h"}
@@ -230,7 +238,9 @@ def test_heavy_modules_are_never_imported_by_fastckpt_itself():
     heavy = {"tensorflow", "ml_dtypes", "snappy", "concurrent.futures", "dataclasses", "argparse",
              "importlib.metadata", "email", "shutil", "difflib", "logging"}  # fmt: skip
 
-    code = "import numpy, sys; a = set(sys.modules); import fastckpt.api; print(*set(sys.modules) - a)"
+    code = (
+        "import numpy, sys; a = set(sys.modules); import fastckpt.api; print(*set(sys.modules) - a)"
+    )
 
     assert heavy & set(run(code).split()) == set()
 

@@ -1,0 +1,91 @@
+"""The verbs of the command line, and the parsers of their arguments.
+
+A verb is two functions of the module that `VERBS` names: ``VERB_options`` adds its arguments to a
+parser, ``VERB`` does it with the public functions of the package and returns the exit status. Only
+the module of the verb that was typed is imported, and that imports what it needs when it needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any, Final, NoReturn
+
+from .cli_output import printable
+
+__all__ = ["MISTAKE", "MODULES", "VERBS", "did_you_mean", "list_verbs", "make_parser"]
+
+MISTAKE: Final = 2  # the exit status
+VERBS: Final = {
+    "Look": {
+        "ls": ("cli_inspect", "list the tensors"),
+        "tree": ("cli_inspect", "list them as a tree of their names"),
+        "show": ("cli_inspect", "print a tensor, or a part of it, and its statistics"),
+        "stats": ("cli_inspect", "print the statistics of all tensors"),
+        "state": ("cli_inspect", "print a folder's state file, or repair it"),
+        "meta": ("cli_inspect", "print what a .meta graph holds"),
+        "objects": ("cli_inspect", "print the object graph of TensorFlow 2 and Keras"),
+    },
+    "Check": {
+        "verify": ("cli_check", "read every byte and compare all checksums"),
+        "doctor": ("cli_check", "explain what is wrong with a path, and what to do"),
+        "diff": ("cli_check", "compare two checkpoints"),
+    },
+    "Edit without copying": {
+        "rename": ("cli_edit", "give tensors other names"),
+        "subset": ("cli_edit", "keep some of the tensors"),
+        "alias": ("cli_edit", "give tensors further names"),
+        "merge": ("cli_edit", "make one checkpoint of several"),
+        "align": ("cli_edit", "begin every tensor at a multiple of so many bytes"),
+    },
+    "Write anew": {
+        "reshard": ("cli_edit", "change the number of data files"),
+        "average": ("cli_edit", "average the weights of several checkpoints"),
+        "cast": ("cli_edit", "change dtypes"),
+        "convert": ("cli_edit", "to and from .npz, safetensors, HDF5 and zarr"),
+    },
+    "Other": {
+        "completion": ("cli_completion", "print a script that completes commands in a shell"),
+    },
+}
+MODULES: Final = {verb: row for verbs in VERBS.values() for verb, row in verbs.items()}
+
+
+def list_verbs() -> list[str]:
+    """Return the verbs, in the order in which --help has them."""
+    return list(MODULES)
+
+
+def make_parser(verb: str) -> tuple[argparse.ArgumentParser, Any]:
+    """Return the parser of a verb's arguments, and the function that does it."""
+    name, summary = MODULES[verb]
+    module = import_module(f".{name}", __package__)
+    options, run = getattr(module, f"{verb}_options"), getattr(module, verb)
+    parser = _Parser(
+        prog=f"fastckpt {verb}",
+        description=f"{summary[0].upper()}{summary[1:]}. {run.__doc__ or ''}".strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser, run
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says which option may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0]
+        if unknown.startswith("-"):
+            message += did_you_mean(unknown, self._option_string_actions)
+        self.exit(MISTAKE, f"{self.prog}: {printable(message)}\ntry '{self.prog} --help'\n")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that names what may have been meant; "" for nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
