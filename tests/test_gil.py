@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import fastckpt
+from fastckpt.values import encode_value
 from fastckpt.checksum import crc32c
 from fastckpt.storage import File, OutputFile
 
@@ -92,4 +93,4 @@ def test_tensor_that_is_copied_lets_others_run(prefix):
 def test_tensor_that_is_converted_lets_others_run(tmp_path):
     swapped = np.zeros(SIZE // 4, ">f4")
 
-    assert lets_others_run(lambda: fastckpt.dtypes.encode_value("f", swapped))
+    assert lets_others_run(lambda: encode_value("f", swapped))
