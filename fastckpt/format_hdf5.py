@@ -48,7 +48,8 @@ __all__ = ["Hdf5Source", "Hdf5Target"]
 _DTYPE: Final = "dtype"  # the attribute with what HDF5 has no type for
 _PATHS: Final = "names_are_paths"  # set by us: no tensor is called as `weight_names` says
 _TOP_LEVEL: Final = "top_level_model_weights"  # those of no layer
-_MODEL: Final = "model_weights"  # a whole model's file has its weights in there
+_MODEL: Final = "model_weights"  # where a whole model's file has its weights
+_OPTIMIZER: Final = "optimizer_weights"  # and its optimizer's
 _HELD: Final = NUMPYS_OWN | (
     {"qint8", "quint8", "qint16", "quint16", "qint32", "bfloat16", "int2", "uint2", "int4", "uint4"}
     | {"float8_e5m2", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2fnuz"}
@@ -58,7 +59,6 @@ _MAX_RANK: Final = 32
 _MAX_ATTRIBUTE: Final = 64512  # bytes of an object's header; Keras's loader knows this figure
 _MAX_EXPANSION: Final = 1032  # what deflate can do
 _SMALL: Final = 1 << 20
-_BROKEN: Final = (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError)
 _WEIGHTS: Final = {  # the order in which Keras's layers make them
     name: rank
     for rank, name in enumerate(
@@ -73,7 +73,7 @@ class Hdf5Source:
 
     They are called by their paths; in a legacy file of Keras, or the ``model_weights`` of a whole
     model's, by the names of the weights, without their ":0". Where two have one name it is the
-    path, too.
+    path, too. An optimizer's stay in ``optimizer_weights``.
 
     Links other than HDF5's hard ones are not followed, and datasets whose bytes are in other files
     are refused: a stranger's file must not pull in what is on this machine.
@@ -83,22 +83,24 @@ class Hdf5Source:
         self.path = path
         self._h5py = import_optional("h5py")
         self._size = os.path.getsize(path)
-        with as_format_error(path, "file", _BROKEN):
+        with as_format_error(path, "file"):
             self._file = self._h5py.File(path, "r")
         try:
-            with as_format_error(path, "groups", _BROKEN):
+            with as_format_error(path, "groups"):
                 self._paths = self._find_names()
+            found = ((name, self._file[path]) for name, path in self._paths.items())
+            self._tensors = {name: self._describe(name, dataset) for name, dataset in found}
         except BaseException:
             self._file.close()
             raise
 
     def tensors(self) -> list[Tensor]:
-        return [self._describe(name, self._file[path]) for name, path in self._paths.items()]
+        return list(self._tensors.values())
 
     def read(self, name: str) -> Array:
+        tensor = self._tensors[name]
         dataset = self._file[self._paths[name]]
-        tensor = self._describe(name, dataset)
-        with as_format_error(self.path, f"tensor {name!r}", _BROKEN):
+        with as_format_error(self.path, f"tensor {name!r}"):
             array = np.asarray(dataset[()], dataset.dtype)
         if tensor.dtype is STRING:
             return encode_value(name, array)[1]
@@ -133,7 +135,7 @@ class Hdf5Source:
     def _describe(self, name: str, dataset: Any) -> Tensor:
         if dataset.shape is None or dataset.is_virtual or dataset.external:
             raise refuse(self.path, name, "expected a dataset with its bytes in this file")
-        with as_format_error(self.path, f"tensor {name!r}", _BROKEN):
+        with as_format_error(self.path, f"tensor {name!r}"):
             dtype = self._dtype_of(name, dataset)
         nbytes = check_shape(self.path, name, dataset.shape, dtype)
         size = max(nbytes, nbytes // max(dtype.numpy.itemsize, 1) * dataset.dtype.itemsize)
@@ -163,9 +165,16 @@ def _weights_of_keras(groups: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             continue
         for layer in [*_read_names(groups[top], "layer_names"), _TOP_LEVEL]:
             path = f"{top}/{layer}".strip("/")
-            if path in groups:
-                for weight in _read_names(groups[path], "weight_names"):
-                    yield f"{path}/{weight}", weight.removesuffix(":0")
+            for weight in _weights_of(groups, path):
+                yield f"{path}/{weight}", weight.removesuffix(":0")
+    for weight in _weights_of(groups, _OPTIMIZER):
+        path = f"{_OPTIMIZER}/{weight}"
+        yield path, path.removesuffix(":0")
+
+
+def _weights_of(groups: Mapping[str, Any], path: str) -> Iterator[str]:
+    if path in groups:
+        yield from _read_names(groups[path], "weight_names")
 
 
 def _read_names(group: Any, attribute: str) -> Iterator[str]:

@@ -66,7 +66,6 @@ _CODED: Final = ("filters", "compressor", "codecs", "storage_transformers")
 _CHUNK: Final = 4 << 20  # bytes
 _MAX_EXPANSION: Final = 1032  # what deflate can do; zarr's other codecs do less on real data
 _SMALL: Final = 1 << 20
-_BROKEN: Final = (ValueError, TypeError, KeyError, RuntimeError, OverflowError, AttributeError)
 
 
 def is_zarr(path: str) -> bool:
@@ -81,20 +80,22 @@ class ZarrSource:
     def __init__(self, path: str) -> None:
         self.path = path
         zarr = import_optional("zarr")
-        self._names = list(_find_arrays(path))
-        with as_format_error(path, "group", _BROKEN):
+        names = list(_find_arrays(path))
+        with as_format_error(path, "group"):
             self._group = zarr.open_group(path, mode="r")
+        self._tensors = {name: self._describe(name, self._open(name)) for name in names}
 
     def tensors(self) -> list[Tensor]:
-        return [self._describe(name, self._open(name)) for name in self._names]
+        return list(self._tensors.values())
 
     def read(self, name: str) -> Array:
         array = self._open(name)
-        tensor = self._describe(name, array)
+        tensor = self._tensors[name]
         result = np.empty(tensor.shape, tensor.dtype.numpy)
-        with as_format_error(self.path, f"tensor {name!r}", _BROKEN):
+        with as_format_error(self.path, f"tensor {name!r}"):
             for block in _blocks(tensor, array.chunks):
-                result[block] = encode_value(name, np.asarray(array[block]))[1]
+                # with "..." an array of no dimensions is not taken for a value itself
+                result[(*block, ...)] = encode_value(name, np.asarray(array[block]))[1]
         return result
 
     def close(self) -> None:
@@ -106,7 +107,7 @@ class ZarrSource:
         if not codecs <= _CODECS:
             why = f"cannot be read safely: it needs {', '.join(sorted(codecs - _CODECS))}"
             raise refuse(self.path, name, why)
-        with as_format_error(self.path, f"tensor {name!r}", _BROKEN):
+        with as_format_error(self.path, f"tensor {name!r}"):
             return self._group[name]
 
     def _describe(self, name: str, array: Any) -> Tensor:
@@ -133,7 +134,7 @@ def _read_metadata(path: str, name: str) -> dict[str, Any]:
     """Return what an array's metadata say, for a group those of version 3, or nothing."""
     for file in _ARRAYS:
         with suppress(FileNotFoundError), open(os.path.join(path, name, file), "rb") as stream:
-            with as_format_error(path, f"{name}/{file}", _BROKEN):
+            with as_format_error(path, f"{name}/{file}"):
                 found = json.load(stream)
             return found if isinstance(found, dict) else {}
     return {}
@@ -216,7 +217,7 @@ class ZarrTarget(StagedTarget):
         return self._group.create_array(tensor.name, config={"write_empty_chunks": True}, **options)
 
 
-def _blocks(tensor: Tensor, chunks: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+def _blocks(tensor: Tensor, chunks: Sequence[int]) -> Iterator[tuple[Any, ...]]:
     """Yield regions of whole chunks that cover a tensor: what zarr is given at a time, since it has
     several copies of that in memory."""
     steps = [

@@ -7,6 +7,8 @@ Both hand over one tensor at a time, and neither knows which format the other on
 from __future__ import annotations
 
 import math
+import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -47,6 +49,15 @@ __all__ = [
 _T = TypeVar("_T")
 _Self = TypeVar("_Self", bound="StagedTarget")
 
+_BROKEN: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+) + (SyntaxError, SystemError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 _CASTABLE: Final = ("float", "bfloat", "complex", "int", "uint")  # not the quantized ones
 _MAX_SIZE: Final = 2**63 - 1
 _BY_NAME: Final = {each.name: each for number in range(1, 64) if (each := by_number(number))}
@@ -217,14 +228,14 @@ def check_no_nul(path: str, format: str, name: str, array: Array) -> None:
 
 
 @contextmanager
-def as_format_error(path: str, what: str, kinds: tuple[type[BaseException], ...]) -> Iterator[None]:
-    """Turn the exceptions that a library has for bytes which make no sense into `FormatError`. Our
-    own pass, and an `OSError` of the system's, which has a number."""
+def as_format_error(path: str, what: str) -> Iterator[None]:
+    """Turn what other people's parsers raise for bytes that make no sense into `FormatError`. Our
+    own errors pass, and so does an `OSError` of the system's, which has a number."""
     try:
         yield
     except CheckpointError:
         raise
-    except kinds as error:
+    except _BROKEN as error:
         if isinstance(error, OSError) and error.errno:
             raise
         raise FormatError(path, what, str(error) or type(error).__name__) from error

@@ -1,11 +1,16 @@
-"""The numbers of tensors: least, largest, mean, spread, NaNs, and how the values are spread out."""
+"""The numbers of tensors: least, largest, mean, deviation, what is no number, and histograms.
+
+A tensor is worked through in chunks that stay in the CPU's cache, so that a view of gigabytes costs
+a few megabytes. Chunks have moments of their own, which are put together as Chan, Golub and LeVeque
+do: the mean of 1e9 elements is as right as that of ten.
+"""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,25 +19,25 @@ from ._catalog import TensorInfo
 from ._reader import Checkpoint
 from .edit import open_source
 from .parallel import batches, ordered_map
-from .progress import Tally
+from .progress import Progress, Tally
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .progress import Progress
-
-    Array = npt.NDArray[Any]
-
 __all__ = ["Histogram", "TensorStats", "stats", "summarize"]
 
-_CHUNK: Final = 1 << 17  # elements that are computed with at a time
-_BINS: Final = 32
-_NO_NUMBERS: Final = ("variant", "resource")
+_CHUNK: Final = 1 << 17  # elements: 1 MiB of float64
+_BINS: Final = 40
+_NO_NUMBERS: Final = {"variant", "resource"}
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How many finite values lie in each of equally wide bins between `low` and `high`."""
+    """How many finite values lie in each of equal parts of the range from `low` to `high`.
+
+    Values of `high` are in the last part. A tensor of one value has one part; one of few integers
+    has a part for each integer.
+    """
 
     counts: tuple[int, ...]
     low: float
@@ -41,12 +46,13 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class TensorStats:
-    """The numbers of a tensor. `dtype` is TensorFlow's name, `count` the number of elements.
+    """The numbers of a tensor. `dtype` is TensorFlow's name, `nbytes` the size in the data files.
 
-    `min`, `max`, `mean`, `std` (of the whole, not of a sample) and `histogram` are those of the
-    finite values, computed in float64; `nans` and `infs` are counted apart. Of complex numbers they
-    are those of the magnitudes, of strings those of the lengths in bytes. They are None where there
-    is no such value, and for variants and resources. `min` and `max` of integers are exact.
+    `min`, `max`, `mean` and `std` (of the population) are those of the finite values, and None
+    where there is none. `min` and `max` of integers and booleans are exact `int`s, everything
+    else is computed in float64. `nans`, `infs` and `zeros` are counts. Of complex numbers all
+    this is of the magnitudes, of strings of the lengths in bytes. Variants and resources have
+    no numbers.
     """
 
     name: str
@@ -54,8 +60,8 @@ class TensorStats:
     shape: tuple[int, ...]
     nbytes: int
     count: int
-    min: float | int | None = None
-    max: float | int | None = None
+    min: int | float | None = None
+    max: int | float | None = None
     mean: float | None = None
     std: float | None = None
     nans: int = 0
@@ -63,121 +69,206 @@ class TensorStats:
     zeros: int = 0
     histogram: Histogram | None = None
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether there is neither a NaN nor an infinity."""
+        return not (self.nans or self.infs)
+
 
 def stats(
     path: str | os.PathLike[str] | Checkpoint,
     names: Iterable[str] | None = None,
     *,
-    histograms: bool = False,
+    bins: int = _BINS,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, TensorStats]:
-    """Return the numbers of every tensor, in key order, or of those named.
+    """Return the numbers of every tensor, in key order, or of `names`.
 
-    `path` is what `read` takes or an open checkpoint. `threads` work at the same time (default: one
-    per CPU, up to 8). `progress` is called with the bytes done and their total. What is a view is
-    not copied, and not verified. Raises what `read` and `Checkpoint.get_tensor` raise.
+    `path` is what `read` takes, or an open checkpoint. With `bins=0` there are no histograms,
+    which saves a second look at the data. `threads` work at the same time (default: one per CPU,
+    up to 8); `progress` is called with the bytes done and their total.
+
+    A tensor that can be viewed takes no memory, any other that of its copy, one per thread. Views
+    are not verified: `Checkpoint.verify` does that. Raises what `read` and
+    `Checkpoint.get_tensor` raise.
     """
     if isinstance(names, str):
         raise TypeError("expected an iterable of names, got a single str")
+    _check_bins(bins)
     with open_source(path) as checkpoint:
-        wanted = checkpoint.infos() if names is None else [checkpoint.info(n) for n in names]
-        tally = Tally(progress, (info.nbytes for info in wanted))
+        infos = checkpoint.infos() if names is None else [checkpoint.info(n) for n in names]
+        tally = Tally(progress, (info.nbytes for info in infos))
 
-        def compute(batch: list[TensorInfo]) -> list[TensorStats]:
-            return [_compute(checkpoint, info, histograms) for info in batch]
+        def summarize_each(batch: list[TensorInfo]) -> list[TensorStats]:
+            return [_summarize_tensor(checkpoint, info, bins) for info in batch]
 
-        groups = batches((info, info.nbytes) for info in wanted)
         found: dict[str, TensorStats] = {}
-        for results in ordered_map(compute, groups, threads):
-            found.update((each.name, each) for each in results)
-            tally.add(sum(each.nbytes for each in results))
+        groups = batches((info, info.nbytes) for info in infos)
+        for group in ordered_map(summarize_each, groups, threads):
+            found.update((each.name, each) for each in group)
+            tally.add(sum(each.nbytes for each in group))
         return found
 
 
-def _compute(checkpoint: Checkpoint, info: TensorInfo, histograms: bool) -> TensorStats:
+def summarize(
+    array: npt.NDArray[Any],
+    dtype: str,
+    *,
+    name: str = "",
+    nbytes: int | None = None,
+    bins: int = _BINS,
+) -> TensorStats:
+    """Return the numbers of an array, such as a part of a tensor.
+
+    `dtype` is TensorFlow's name of its dtype. An array that is not contiguous is copied.
+    `nbytes` is the array's own size unless it is given.
+    """
+    _check_bins(bins)
+    moments = _Moments()
+    flat = np.asarray(array).reshape(-1)
+    for chunk in _numbers(flat):
+        moments.add(chunk)
+    histogram = None
+    if bins and moments.count:
+        histogram = _count_bins(flat, moments, bins)
+    return TensorStats(
+        name,
+        dtype,
+        array.shape,
+        array.nbytes if nbytes is None else nbytes,
+        array.size,
+        moments.low,
+        moments.high,
+        moments.mean if moments.count else None,
+        moments.std if moments.count else None,
+        moments.nans,
+        moments.infs,
+        moments.zeros,
+        histogram,
+    )
+
+
+def _check_bins(bins: int) -> None:
+    if bins < 0:
+        raise ValueError(f"bins: expected 0 or more, got {bins}")
+
+
+def _summarize_tensor(checkpoint: Checkpoint, info: TensorInfo, bins: int) -> TensorStats:
     if info.tf_dtype in _NO_NUMBERS:
         count = math.prod(info.shape)
         return TensorStats(info.name, info.tf_dtype, info.shape, info.nbytes, count)
     array = checkpoint.get_tensor(info.name)
-    found = summarize(array, info.tf_dtype, histogram=histograms)
-    return replace(found, name=info.name, nbytes=info.nbytes)
+    return summarize(array, info.tf_dtype, name=info.name, nbytes=info.nbytes, bins=bins)
 
 
-def summarize(array: Array, dtype: str, *, histogram: bool = True) -> TensorStats:
-    """Return the numbers of an array, which may be part of a tensor; `dtype` is TensorFlow's name.
-
-    Works in the memory of one chunk. `name` is "", `nbytes` what the array takes.
-    """
-    whole = TensorStats("", dtype, array.shape, array.nbytes, array.size)
-    flat = array.reshape(-1)
-    count = nans = infs = zeros = 0
-    total = 0.0
-    lows: list[Any] = []
-    highs: list[Any] = []
-    for chunk in _chunks(flat):
-        wide = _widen(chunk)
-        is_finite = np.isfinite(wide)
-        finite = wide[is_finite]
-        nans += int(np.isnan(wide).sum())
-        infs += len(wide) - len(finite)
-        zeros += int((finite == 0).sum())
-        count += len(finite)
-        if len(finite):
-            exact = chunk if chunk.dtype.kind in "iu" else finite
-            lows.append(exact.min().item())
-            highs.append(exact.max().item())
-            total += math.fsum(finite) if len(finite) < 64 else float(_sum(finite))
-    whole = replace(whole, nans=nans, infs=infs - nans, zeros=zeros)
-    if not count:
-        return whole
-    mean = total / count
-    low, high = min(lows), max(highs)
-    std = _spread(flat, mean, count) if math.isfinite(mean) else None
-    bars = _count_bins(flat, float(low), float(high)) if histogram else None
-    return replace(whole, min=low, max=high, mean=mean, std=std, histogram=bars)
+# ---- Values -> numbers
 
 
-def _chunks(flat: Array) -> Iterator[Array]:
-    return (flat[at : at + _CHUNK] for at in range(0, len(flat), _CHUNK))
+def _numbers(flat: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Yield the values of a flat array in chunks of integers, or of float64."""
+    for at in range(0, len(flat), _CHUNK):
+        yield _to_numbers(flat[at : at + _CHUNK])
 
 
-def _widen(chunk: Array) -> npt.NDArray[np.float64]:
-    """Return the numbers that statistics are made of."""
-    if chunk.dtype == object:
-        return np.array([len(each) for each in chunk.tolist()], np.float64)
-    if chunk.dtype.kind == "c":
-        with np.errstate(over="ignore", invalid="ignore"):
+def _to_numbers(chunk: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    kind = chunk.dtype.kind
+    if kind in "iu":
+        return chunk
+    if kind == "b":  # a byte of a file is true if it is not 0
+        return np.not_equal(chunk.view(np.uint8), 0).view(np.uint8)
+    if kind == "O":
+        return np.fromiter(map(len, chunk), np.int64, len(chunk))
+    if kind == "c":
+        with np.errstate(all="ignore"):
             return np.abs(chunk.astype(np.complex128))
-    return chunk.astype(np.float64)
+    if "int" in chunk.dtype.name:  # of ml_dtypes: int4 and the like
+        return chunk.astype(np.int8)
+    with np.errstate(all="ignore"):  # a signalling NaN is no fault of ours
+        return chunk.astype(np.float64)
 
 
-def _sum(finite: npt.NDArray[np.float64]) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(finite.sum())
+def _finite(chunk: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the finite numbers of a chunk: all of it, mostly."""
+    if chunk.dtype.kind != "f":
+        return chunk
+    is_finite = np.isfinite(chunk)
+    return chunk if is_finite.all() else chunk[is_finite]
 
 
-def _finite(flat: Array) -> Iterator[npt.NDArray[np.float64]]:
-    for chunk in _chunks(flat):
-        wide = _widen(chunk)
-        yield wide[np.isfinite(wide)]
+# ---- Numbers -> moments
 
 
-def _spread(flat: Array, mean: float, count: int) -> float | None:
-    """Return the standard deviation, from a second pass, so that nothing cancels out."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = sum(float(np.square(finite - mean).sum()) for finite in _finite(flat))
-    return math.sqrt(squares / count) if math.isfinite(squares) else None
+class _Moments:
+    """What is known of the chunks so far."""
+
+    __slots__ = ("count", "high", "infs", "low", "mean", "nans", "std", "zeros")
+
+    def __init__(self) -> None:
+        self.count = self.nans = self.infs = self.zeros = 0
+        self.low: int | float | None = None
+        self.high: int | float | None = None
+        self.mean = self.std = 0.0
+
+    def add(self, chunk: npt.NDArray[Any]) -> None:
+        """Count the numbers of a chunk in."""
+        finite = _finite(chunk)
+        self.zeros += len(chunk) - int(np.count_nonzero(chunk))
+        if len(finite) < len(chunk):
+            nans = int(np.count_nonzero(np.isnan(chunk)))
+            self.nans += nans
+            self.infs += len(chunk) - len(finite) - nans
+        if not len(finite):
+            return
+        low, high = finite.min().item(), finite.max().item()
+        self.low = low if self.low is None else min(self.low, low)
+        self.high = high if self.high is None else max(self.high, high)
+        self._merge(len(finite), *_mean_and_std(finite, low, high))
+
+    def _merge(self, count: int, mean: float, std: float) -> None:
+        """Put moments together. Nothing is squared, so that nothing overflows."""
+        total = self.count + count
+        old, new = self.count / total, count / total
+        between = math.sqrt(old * new)
+        apart = mean * between - self.mean * between
+        self.std = math.hypot(self.std * math.sqrt(old), std * math.sqrt(new), apart)
+        self.mean += mean * new - self.mean * new
+        self.count = total
 
 
-def _count_bins(flat: Array, low: float, high: float) -> Histogram | None:
-    """Return a histogram; None where the bounds are too far apart for their difference."""
+def _mean_and_std(finite: npt.NDArray[Any], low: float, high: float) -> tuple[float, float]:
+    """Return the mean and deviation of some numbers, whose squares may overflow or vanish."""
     if low == high:
-        return Histogram((sum(len(finite) for finite in _finite(flat)),), low, high)
-    if not math.isfinite(high - low) or (high - low) / _BINS == 0:
-        return None
-    counts = np.zeros(_BINS, np.int64)
-    for finite in _finite(flat):
-        place = (finite - low) * (_BINS / (high - low))
-        counts += np.bincount(np.clip(place, 0, _BINS - 1).astype(np.int64), minlength=_BINS)
-    return Histogram(tuple(counts.tolist()), low, high)
+        return float(low), 0.0
+    top = float(max(abs(low), abs(high)))
+    exponent = math.frexp(top)[1] if not 1e-100 < top < 1e100 else 0
+    numbers = finite.astype(np.float64)
+    if exponent:
+        numbers = np.ldexp(numbers, -exponent)
+    mean = float(numbers.mean())
+    numbers -= mean
+    np.square(numbers, out=numbers)
+    return math.ldexp(mean, exponent), math.ldexp(math.sqrt(numbers.mean()), exponent)
+
+
+# ---- Numbers -> histogram
+
+
+def _count_bins(flat: npt.NDArray[Any], moments: _Moments, bins: int) -> Histogram:
+    """Look at the numbers for a second time, now that their range is known."""
+    low, high = moments.low, moments.high
+    assert low is not None and high is not None
+    if isinstance(low, int):
+        bins = min(bins, int(high) - low + 1)
+    half = float(high) / 2 - float(low) / 2  # the whole may be more than float64 can hold
+    if half <= 0:
+        return Histogram((moments.count,), float(low), float(high))
+    counts = np.zeros(bins, np.int64)
+    for chunk in _numbers(flat):
+        places = _finite(chunk).astype(np.float64)
+        places /= 2
+        places -= float(low) / 2
+        places /= half
+        places *= bins
+        counts += np.bincount(np.minimum(places.astype(np.intp), bins - 1), minlength=bins)
+    return Histogram(tuple(counts.tolist()), float(low), float(high))
