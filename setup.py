@@ -55,6 +55,7 @@ DIRECTIVES = {
     "language_level": 3,
     "auto_pickle": False,  # what can be pickled says how
     "autotestdict": False,  # doctests are found without Cython's help
+    "freethreading_compatible": True,  # what threads share is changed in critical sections
 }
 
 # The C that Cython makes depends on NumPy's declarations, so each version has its own.

@@ -31,9 +31,10 @@ cdef class Row:
         self.swap_size = dtype.swap_size
 
     cdef object numpy(self):
-        if self._numpy is None:
-            self._numpy = self.dtype.numpy
-        return self._numpy
+        with cython.critical_section(self):  # or a thread may get what another one replaces
+            if self._numpy is None:
+                self._numpy = self.dtype.numpy
+            return self._numpy
 
 
 cdef list _ROWS = [

@@ -4,6 +4,7 @@
 Everything else is built for clarity, on `Entry` and the classes of storage.py.
 """
 
+cimport cython
 cimport numpy as cnp
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
@@ -288,7 +289,9 @@ cdef class Bundle(Checkpoint):
         return count - 1 - len(self._hidden_keys())
 
     def __repr__(self):
-        if self._table is None:
+        with cython.critical_section(self):
+            is_closed = self._table is None
+        if is_closed:
             return f"<closed checkpoint {self.path!r}>"
         return f"<checkpoint {self.path!r}: format V2, shards: {self.num_shards}>"
 
@@ -296,8 +299,9 @@ cdef class Bundle(Checkpoint):
         return _reopen, (self.path, self.verify_on_access, self.backend, self.mode)
 
     def close(self):
-        self._table = None
-        self._shards = {}
+        with cython.critical_section(self):  # other threads may be about to take the table
+            self._table = None
+        self._shards.clear()
 
     # ---- What there is ----
 
@@ -381,9 +385,12 @@ cdef class Bundle(Checkpoint):
     # ---- Private ----
 
     cdef Table _open_table(self):
-        if self._table is None:
+        cdef Table table
+        with cython.critical_section(self):
+            table = self._table
+        if table is None:
             raise ValueError(f"{self.path}: the checkpoint is closed")
-        return self._table
+        return table
 
     cdef bint _look_up(self, str name, fck_entry *entry) except -1:
         """Whether there is a tensor of this name; if so, its decoded entry."""
@@ -419,9 +426,14 @@ cdef class Bundle(Checkpoint):
         return list_names(self._open_table(), self._hidden_keys())
 
     cdef frozenset _hidden_keys(self):
-        if self._slice_keys is None:
-            self._slice_keys = find_hidden_keys(self._open_table(), self.path)
-        return self._slice_keys
+        cdef frozenset keys
+        with cython.critical_section(self):
+            keys = self._slice_keys
+        if keys is None:
+            keys = find_hidden_keys(self._open_table(), self.path)
+            with cython.critical_section(self):
+                self._slice_keys = keys
+        return keys
 
     cdef _Shard _shard(self, int number, what):
         cdef _Shard shard = self._shards.get(number)

@@ -18,7 +18,7 @@ cdef class Table:
     cdef size_t block_count(self) noexcept
     cdef const LoadedBlock *block(self, size_t i) except NULL
     cdef bint find(self, const uint8_t *key, size_t size, fck_reader *value) except -1
-    cdef int _load(self, size_t i) except -1
+    cdef LoadedBlock _load(self, size_t i) except *
     cdef int _verify(self, size_t i) except -1
     cdef int _verify_block(self, size_t i, LoadedBlock *block) except -1
     cdef bytes _open_once(self, size_t i, fck_block *view)

@@ -4,6 +4,7 @@ The grammar is in csrc/sstable.h. This layer adds what C leaves out: checksums, 
 memory and messages. It knows no tensor. The only user of `snappy`.
 """
 
+cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
@@ -43,6 +44,10 @@ cdef class Table:
     kept, so a table grows to the size of its file at most (times the ratio of its compression).
     Raises `FormatError` for a table that breaks the grammar, `ChecksumError` for a block that
     is not what was written, `UnsupportedError` for an unknown compression.
+
+    Threads may share a table. What it keeps is changed in critical sections of its own (the GIL,
+    or a lock where Python has none), and what is verified never changes again, so that pointers
+    to it stay good. Blocks are read and verified outside of them, perhaps by two threads at once.
     """
 
     def __cinit__(self):
@@ -84,7 +89,10 @@ cdef class Table:
 
     cdef const LoadedBlock *block(self, size_t i) except NULL:
         """A verified block. REQUIRES: i < block_count. Borrowed from the table."""
-        if not self.loaded[i].is_verified:
+        cdef bint is_verified
+        with cython.critical_section(self):
+            is_verified = self.loaded[i].is_verified
+        if not is_verified:
             self._verify(i)
         return &self.loaded[i]
 
@@ -100,28 +108,35 @@ cdef class Table:
             check(status, self.file.path, f"block {i}")
         return found
 
-    cdef int _load(self, size_t i) except -1:
-        """Read a block and verify its checksum."""
+    cdef LoadedBlock _load(self, size_t i) except *:
+        """Read a block, its checksum verified, unless another thread has."""
+        cdef LoadedBlock block
         cdef fck_handle handle = fck_index_get(&self.index, i).block
-        cdef fck_block view
-        content = _read_block(self.file, handle, &view, f"block {i} at {handle.offset}")
-        # Another thread may have loaded the block meanwhile, and pointers into its content may
-        # be in use. Nothing between these lines lets a thread in.
-        if self.contents[i] is None:
-            self.contents[i] = content
-            self.loaded[i].view = view
-        return 0
+        content = None
+        with cython.critical_section(self):
+            if self.contents[i] is not None:
+                return self.loaded[i]
+        content = _read_block(self.file, handle, &block.view, f"block {i} at {handle.offset}")
+        block.is_verified = False
+        with cython.critical_section(self):
+            if self.contents[i] is None:
+                self.contents[i] = content
+                self.loaded[i] = block
+            return self.loaded[i]
 
     cdef int _verify(self, size_t i) except -1:
-        """Verify all that is in a block. Threads that do so at the same time agree."""
-        if self.contents[i] is None:
-            self._load(i)
-        self._verify_block(i, &self.loaded[i])
-        self.loaded[i].is_verified = True
+        """Verify all that is in a block."""
+        cdef LoadedBlock block = self._load(i)
+        self._verify_block(i, &block)
+        block.is_verified = True
+        with cython.critical_section(self):
+            if not self.loaded[i].is_verified:
+                self.loaded[i] = block
         return 0
 
     cdef int _verify_block(self, size_t i, LoadedBlock *block) except -1:
-        """Verify the entries of a block that was opened, and count them."""
+        """Verify the entries of a block that was opened, and count them. The block is the
+        caller's own: other threads run meanwhile."""
         cdef fck_key up_to = fck_index_key(&self.index, i)
         cdef fck_key after
         cdef size_t offset = 0
@@ -142,10 +157,9 @@ cdef class Table:
         cdef cbool has_entry = False
         if self.index.count == 0:
             return None
-        if self.contents[0] is None:
-            self._load(0)
+        cdef LoadedBlock block = self._load(0)
         it.key = fck_buf(NULL, 0, 0)
-        fck_block_iter_begin(&it, &self.loaded[0].view)
+        fck_block_iter_begin(&it, &block.view)
         try:
             check(fck_block_iter_next(&it, &has_entry), self.file.path, "first entry")
             return _item(&it) if has_entry else None
@@ -183,9 +197,10 @@ cdef class Table:
             check(fck_block_open(<const uint8_t *><const char *>content, size, view),
                   self.file.path, f"block {i}")
             return content
-        if self.contents[i] is not None and self.loaded[i].is_verified:
-            view[0] = self.loaded[i].view
-            return self.contents[i]
+        with cython.critical_section(self):
+            if self.loaded[i].is_verified:
+                view[0] = self.loaded[i].view
+                return self.contents[i]
         at = fck_index_get(&self.index, i).block.offset
         content = _read_block(self.file, fck_index_get(&self.index, i).block, &block.view,
                               f"block {i} at {at}")
@@ -193,9 +208,10 @@ cdef class Table:
         view[0] = block.view
         size = block.view.entries_size + 4 * (block.view.restart_count + 1)
         if size <= 2 * _BLOCK_SIZE:
-            if len(self.recent) >= _MAX_RECENT:
-                self.recent.pop(next(iter(self.recent)), None)
-            self.recent[i] = (content, size)
+            with cython.critical_section(self):
+                if len(self.recent) >= _MAX_RECENT:
+                    self.recent.pop(next(iter(self.recent)), None)
+                self.recent[i] = (content, size)
         return content
 
     def items(self):
