@@ -28,6 +28,8 @@ HEADERS = [
     "csrc/string_payload.h",
 ]
 MODULES = ["_catalog", "_message", "_payload", "_proto", "_reader", "_sstable"]
+if os.name == "posix":
+    MODULES.append("_map")
 
 compile_args = [] if sys.platform == "win32" else ["-std=c11", "-O3", "-g0"]
 link_args = []

@@ -40,6 +40,7 @@ cdef extern from "numpy/arrayobject.h":
 
 
 cdef int _MAX_RANK = MAX_RANK
+cdef int _MAX_OPEN = 64  # data files that stay open; the others are opened for each read
 
 
 cdef class TensorSlice:
@@ -449,7 +450,7 @@ cdef class Bundle(Checkpoint):
                               f"expected a shard below {self.num_shards}, got {number}")
         path = shard_path(self.path, number, self.num_shards)
         try:
-            file = File(path)
+            file = File(path, stays_open=len(self._shards) < _MAX_OPEN)
         except FileNotFoundError:
             raise FileNotFoundError(
                 errno.ENOENT, f"data file {number + 1} of {self.num_shards} is missing", path,

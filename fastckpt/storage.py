@@ -12,11 +12,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from .checksum import crc32c
-from .errors import FormatError
+from .errors import CheckpointError, FormatError
 from .names import aside_path, split_staged, staged_path
+
+if sys.platform != "win32":
+    from ._map import Map
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,22 +42,27 @@ _READ_FLAGS: Final = (
     | getattr(os, "O_BINARY", 0)
     | getattr(os, "O_NONBLOCK", 0)  # opening a FIFO must not wait for its writer
 )
-_WRITE_FLAGS: Final = (
-    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_APPEND_FLAGS: Final = (
+    os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 )
+_WRITE_FLAGS: Final = _APPEND_FLAGS | os.O_CREAT | os.O_EXCL
+_SMALL_BUFFER: Final = 4 * 1024  # of each of thousands of files
+_MAX_OPEN: Final = 64  # files of one stage that stay open
 
 
 class File:
     """A regular file that is read by position: safe to share between threads and after fork.
 
     `size` is what it was when it was opened. `identity` changes when another file takes the
-    path. Raises `OSError` as `open` does.
+    path. Without `stays_open` it is opened anew for each read, for who has thousands of files.
+    Raises `OSError` as `open` does.
     """
 
-    __slots__ = ("_fd", "identity", "path", "size")
+    __slots__ = ("_fd", "_stays_open", "identity", "path", "size")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, stays_open: bool = True) -> None:
         self._fd = -1
+        self._stays_open = stays_open
         self._fd = os.open(path, _READ_FLAGS)
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
@@ -63,19 +71,25 @@ class File:
         self.path = path
         self.size = status.st_size
         self.identity = _identity(status)
+        if not stays_open:
+            self._park()
 
     def close(self) -> None:
         """Give the descriptor back. Maps stay valid."""
+        self._stays_open = True  # nothing opens it anew
+        self._park()
+
+    __del__ = close
+
+    def _park(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
 
-    __del__ = close
-
     def read(self, offset: int, size: int, what: str) -> bytes:
         """Return `size` bytes; `what` names them in the error if they are not there."""
         self._check(offset, size, what)
-        if _HAS_PREAD:
+        if _HAS_PREAD and self._stays_open:
             data = os.pread(self._fd, size, offset)
             if len(data) == size:
                 return data
@@ -119,12 +133,8 @@ class File:
 
         if self.size == 0:  # what mmap refuses
             return np.empty(0, np.uint8)
-        import mmap
-
-        access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
-        # the map needs no descriptor of its own; before 3.13 it keeps one
-        options: dict[str, Any] = {"trackfd": False} if _HAS_TRACKFD else {}
-        return np.frombuffer(mmap.mmap(self._fd, self.size, access=access, **options), np.uint8)
+        with self._opened() as fd:
+            return np.frombuffer(_map(fd, self.size, writable=writable), np.uint8)
 
     def is_current(self) -> bool:
         """Whether the path still leads to this very file."""
@@ -143,14 +153,46 @@ class File:
             problem = f"expected {size} bytes at {offset}, but the file ends at {self.size}"
             raise FormatError(self.path, what, problem)
 
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """A descriptor for a while."""
+        if self._stays_open:
+            yield self._fd
+            return
+        again = File(self.path)
+        try:
+            if again.identity != self.identity:
+                problem = "expected the file that was opened, got another one in its place"
+                raise CheckpointError(self.path, "file", problem)
+            yield again._fd
+        finally:
+            again.close()
+
     def _fill(self, view: memoryview, offset: int, what: str) -> None:
+        if self._stays_open:
+            self._fill_from(self._fd, view, offset, what)
+        else:
+            with self._opened() as fd:
+                self._fill_from(fd, view, offset, what)
+
+    def _fill_from(self, fd: int, view: memoryview, offset: int, what: str) -> None:
         filled = 0
         while filled < len(view):
-            count = _read_at(self._fd, view[filled:], offset + filled)
+            count = _read_at(fd, view[filled:], offset + filled)
             if count == 0:
                 problem = f"expected {len(view)} bytes at {offset}, got {filled}: the file shrank"
                 raise FormatError(self.path, what, problem)
             filled += count
+
+
+def _map(fd: int, size: int, *, writable: bool) -> memoryview:
+    """Return a map that keeps no descriptor, where that is possible."""
+    if sys.platform != "win32":
+        return memoryview(Map(fd, size, writable=writable))
+    import mmap
+
+    access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+    return memoryview(mmap.mmap(fd, size, access=access))
 
 
 def empty_bytes(size: int) -> npt.NDArray[np.uint8]:
@@ -171,7 +213,6 @@ def empty_bytes(size: int) -> npt.NDArray[np.uint8]:
 _ALIGNMENT: Final = 64
 _ALIGNMENT_PAYS: Final = 64 * 1024
 _HAS_PREAD: Final = hasattr(os, "pread")
-_HAS_TRACKFD: Final = sys.version_info >= (3, 13) and os.name == "posix"
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -225,16 +266,23 @@ def _find_file_system(device: int) -> str:
 
 
 class OutputFile:
-    """A new file that is appended to through a buffer. `position` is where the next byte goes."""
+    """A new file that is appended to through a buffer. `position` is where the next byte goes.
 
-    __slots__ = ("_buffer", "_fd", "path", "position")
+    Without `stays_open` it is opened anew each time that its buffer, a small one then, is written:
+    for who has thousands of files.
+    """
 
-    def __init__(self, path: str) -> None:
+    __slots__ = ("_buffer", "_fd", "_stays_open", "path", "position")
+
+    def __init__(self, path: str, *, stays_open: bool = True) -> None:
         self._fd = -1
         self._fd = os.open(path, _WRITE_FLAGS, 0o666)
+        self._stays_open = stays_open
         self.path = path
         self.position = 0
         self._buffer = bytearray()
+        if not stays_open:
+            self.close()
 
     def append(self, data: bytes | memoryview, alignment: int = 1) -> int:
         """Append bytes, and zeros up to a multiple of `alignment`; return where they begin.
@@ -242,9 +290,10 @@ class OutputFile:
         Many bytes are written at once, without a copy.
         """
         buffer = self._buffer
+        limit = _CHUNK if self._stays_open else _SMALL_BUFFER
         offset = self.position
         end = offset + len(data)
-        if len(data) < _CHUNK:
+        if len(data) < limit:
             buffer += data
         else:
             self._flush()
@@ -253,7 +302,7 @@ class OutputFile:
         if padding:
             buffer += bytes(padding)
         self.position = end + padding
-        if len(buffer) >= _CHUNK:
+        if len(buffer) >= limit:
             self._flush()
         return offset
 
@@ -262,7 +311,8 @@ class OutputFile:
         a lock on it stays, too."""
         self._flush()
         if sync:
-            os.fsync(self._fd)
+            with self._opened() as fd:
+                os.fsync(fd)
 
     def close(self) -> None:
         """Give the descriptor back; what is still buffered is lost."""
@@ -276,15 +326,33 @@ class OutputFile:
         """Mark the file as somebody's, for as long as it is open."""
         _try_lock(self._fd)
 
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """A descriptor for a while. Errors get the path, which the system's do not have."""
+        try:
+            if self._stays_open:
+                yield self._fd
+                return
+            fd = os.open(self.path, _APPEND_FLAGS)
+            try:
+                yield fd
+            finally:
+                os.close(fd)
+        except OSError as error:
+            error.filename = self.path
+            raise
+
     def _flush(self) -> None:
-        with memoryview(self._buffer) as view:
-            self._write_all(view)
-        self._buffer.clear()
+        if self._buffer:
+            with memoryview(self._buffer) as view:
+                self._write_all(view)
+            self._buffer.clear()
 
     def _write_all(self, view: memoryview) -> None:
         written = 0
-        while written < len(view):
-            written += os.write(self._fd, view[written:])
+        with self._opened() as fd:
+            while written < len(view):
+                written += os.write(fd, view[written:])
 
 
 def _try_lock(fd: int) -> bool:
@@ -391,7 +459,8 @@ class Stage:
                 os.rmdir(self._made_folder)
 
     def _create(self, path: str) -> OutputFile:
-        file = OutputFile(staged_path(path, self._token))
+        stays_open = len(self._open) < _MAX_OPEN
+        file = OutputFile(staged_path(path, self._token), stays_open=stays_open)
         self._open.append(file)
         return file
 

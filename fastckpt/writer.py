@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from heapq import heapreplace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex
 
@@ -84,6 +85,7 @@ class Writer:
         self._partitioned: dict[bytes, _Partitioned] = {}
         self._stage: Stage | None = None
         self._shards: list[OutputFile] = []
+        self._lightest: list[tuple[int, int]] = []  # a heap of (bytes, shard)
         self._pool: Executor | None = None  # computes checksums of large tensors
         self._is_closed = False
 
@@ -232,6 +234,7 @@ class Writer:
                     stage.create(shard_path(self.path, shard, self._num_shards))
                     for shard in range(self._num_shards)
                 ]
+                self._lightest = [(0, shard) for shard in range(self._num_shards)]
             except BaseException:
                 self.abort()
                 raise
@@ -241,9 +244,7 @@ class Writer:
         """Return the shard with the fewest bytes."""
         if not self._shards:
             self._open_stage()
-        if self._num_shards == 1:
-            return 0
-        return min(range(self._num_shards), key=lambda shard: self._shards[shard].position)
+        return self._lightest[0][1]
 
     def _write_array(self, dtype: DType, array: npt.NDArray[Any]) -> bytes:
         """Append a tensor to a shard and return its record."""
@@ -271,6 +272,7 @@ class Writer:
         except BaseException:  # the shard may hold a part of the tensor: nothing can follow it
             self.abort()
             raise
+        heapreplace(self._lightest, (self._shards[number].position, number))
         return encode_entry(dtype, shape, number, offset, len(data), crc)
 
     def _copy(self, entry: Entry, file: File, what: str) -> bytes:
@@ -285,6 +287,7 @@ class Writer:
         except BaseException:
             self.abort()
             raise
+        heapreplace(self._lightest, (shard.position, number))
         return encode_entry(entry.dtype, entry.shape, number, offset, entry.size, entry.crc32c)
 
     def _build_index(self) -> bytes:

@@ -1,0 +1,6 @@
+from typing import final
+
+@final
+class Map:
+    def __new__(cls, fd: int, size: int, *, writable: bool) -> Map: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
