@@ -11,6 +11,8 @@ from .findings import Notes, name_some, quote
 from .lookup import checkpoint_exists
 from .names import STATE_FILE, index_path, list_files, split_staged, strip_suffix
 from .repair import rebuild_state, spell_state
+from .repair_v1 import find_interrupted_v1
+from .staging import find_replaced, is_abandoned
 from .state import CheckpointState, read_state
 from .storage import leftovers
 from .survey import Survey, look_at, subfolders_with_checkpoints, survey, temp_folder_prefix
@@ -32,6 +34,8 @@ def examine_folder(notes: Notes, folder: str) -> None:
         examine_v1(notes, os.path.join(folder, name))
     report_renamed(notes, folder, here.renamed)
     _report_staged_alone(notes, folder, here)
+    for name in here.staged_folders:
+        _report_staged_folder(notes, folder, name)
     _report_temporary(notes, folder, here)
     if here.has_state:
         _examine_state(notes, folder)
@@ -73,7 +77,7 @@ def _report_staged_alone(notes: Notes, folder: str, here: Survey) -> None:
             continue
         if any(list_files(os.path.join(folder, final))):
             examine_v2(notes, os.path.join(folder, final))
-        elif leftovers(files):
+        elif leftovers(files) and not _report_v1_shards(notes, os.path.join(folder, final)):
             names = name_some([os.path.basename(path) for path in files])
             notes.add(
                 "warning",
@@ -82,6 +86,43 @@ def _report_staged_alone(notes: Notes, folder: str, here: Survey) -> None:
                 f"Staged to become {final!r}, which never happened. No reader takes it for that.",
                 "rm " + " ".join(quote(path) for path in files[:_LISTED]),
             )
+
+
+def _report_v1_shards(notes: Notes, path: str) -> bool:
+    """Say that a save of V1 shards was interrupted, once for all of them; return whether one was
+    that leaves no checkpoint there."""
+    saves = find_interrupted_v1(path)
+    if not saves or len(saves[-1].paths) == 1 or os.path.lexists(saves[-1].paths[-1]):
+        return False
+    if path == saves[-1].paths[-1]:
+        names = name_some([os.path.basename(each) for each in saves[-1].files])
+        notes.add(
+            "error",
+            "an interrupted save of a V1 checkpoint in shards",
+            path,
+            f"A writer died and left {names}. Until that is ended the last shard is missing.",
+            ("" if saves[-1].find_problem() else f"fastckpt.complete({quote(path)})\n")
+            + f"fastckpt.discard({quote(path)})  # brings the old one back, if there was one",
+        )
+    return True
+
+
+def _report_staged_folder(notes: Notes, folder: str, name: str) -> None:
+    """Say what a conversion left that was killed."""
+    path = os.path.join(folder, name)
+    parts = split_staged(path)
+    if parts is None or not is_abandoned(path):
+        return
+    replaced = find_replaced(path, parts[0])
+    if replaced is None:
+        why = "It was killed. What stands at its target is what was there before."
+        todo = f"rm -r {quote(path)}  # the next conversion to that target does it, too"
+    else:
+        why = "It was killed while it replaced its target, which is in there, and whole."
+        todo = f"mv {quote(replaced)} {quote(parts[0])} && rm -r {quote(path)}"
+        todo += "\nor convert again: the old one comes back first, and is then replaced"
+    what = f"leftover of a conversion to {os.path.basename(parts[0])!r}"
+    notes.add("warning" if replaced is None else "error", what, path, why, todo)
 
 
 def _report_temporary(notes: Notes, folder: str, here: Survey) -> None:
@@ -226,7 +267,8 @@ def _report_no_checkpoint(notes: Notes, folder: str, here: Survey) -> None:
     report_strangers(notes, folder, here.others)
     inside = list(subfolders_with_checkpoints(folder, here.folders))
     names = here.others + here.folders
-    is_empty = not names and not here.staged and not here.temporary and not here.temp_folders
+    left = [*here.staged, *here.staged_folders, *here.temporary, *here.temp_folders]
+    is_empty = not names and not left
     why = "It is empty." if is_empty else f"It has {name_some(names)}." if names else ""
     notes.add(
         "error",

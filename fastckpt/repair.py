@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -31,6 +31,7 @@ from .names import (
     staged_path,
 )
 from .remains import Remains, check_entry
+from .repair_v1 import complete_v1, discard_v1
 from .state import _FIELDS, CheckpointState, read_state, write_state
 from .storage import File, Stage, _exclusive, _sync_path, leftovers
 from .survey import survey
@@ -89,7 +90,8 @@ def _look_at(prefix: str, token: str, files: list[str], verify: bool) -> Interru
     saved = 0
     try:
         saved = os.stat(index).st_mtime_ns
-        problem = next(_find_faults(_open_staged(prefix, token), verify), None)
+        with closing(_open_staged(prefix, token)) as remains:
+            problem = next(_find_faults(remains, verify), None)
     except (CheckpointError, OSError) as error:
         problem = error
     has_old = aside_path(index_path(prefix), token) in files
@@ -129,12 +131,13 @@ def complete(prefix: Path) -> bool:
     Reads and verifies all of its data first. Commits as a save does, and then removes what it
     replaces and what dead writers left. Raises what keeps it from being completed: `FormatError`
     or `ChecksumError` for data that is not all there, `FileNotFoundError` for a file; and
-    `ValueError` if a later save to that prefix was completed already.
+    `ValueError` if a later save to that prefix was completed already. The prefix may be a V1
+    checkpoint's: its path, or its shards' prefix or pattern.
     """
     name = os.fsdecode(prefix)
     found = [each for each in find_interrupted(name, verify=False) if each.saved]
     if not found:
-        return False
+        return complete_v1(name)
     whole = [each for each in found if each.problem is None]
     if not whole:
         assert found[-1].problem is not None
@@ -152,24 +155,23 @@ def complete(prefix: Path) -> bool:
 
 def _commit_again(prefix: str, token: str) -> None:
     """Commit what was staged, from links to the very files that are verified here."""
-    staged_index = File(staged_path(index_path(prefix), token))
-    content = staged_index.read(0, staged_index.size, "index")
-    remains = _open_staged(prefix, token)
-    for fault in _find_faults(remains, True):
-        raise fault
-    count = remains.num_shards or 0
-    files = [remains._shard_file(number, "data file") for number in range(count)]
-    with Stage(index_path(prefix), sync=True) as stage:
-        for number, file in enumerate(files):
-            _sync_path(file.path)  # its writer may have died before it did
-            stage.link(file.path, shard_path(prefix, number, count))
-        for file in files:
-            if not file.is_current():
-                problem = "expected the file that was verified, got another one: saved meanwhile"
-                raise CheckpointError(file.path, "data file", problem)
-        stage.commit_file.append(content)
-        stage.commit(partial(find_obsolete, prefix))
-    remains.close()
+    with closing(File(staged_path(index_path(prefix), token))) as index:
+        content = index.read(0, index.size, "index")
+    with closing(_open_staged(prefix, token)) as remains:
+        for fault in _find_faults(remains, True):
+            raise fault
+        count = remains.num_shards or 0
+        files = [remains._shard_file(number, "data file") for number in range(count)]
+        with Stage(index_path(prefix), sync=True) as stage:
+            for number, file in enumerate(files):
+                _sync_path(file.path)  # its writer may have died before it did
+                stage.link(file.path, shard_path(prefix, number, count))
+            for file in files:
+                if not file.is_current():
+                    problem = "expected the file that was verified, got one that was saved since"
+                    raise CheckpointError(file.path, "data file", problem)
+            stage.commit_file.append(content)
+            stage.commit(partial(find_obsolete, prefix))
 
 
 def discard(prefix: Path) -> bool:
@@ -184,6 +186,7 @@ def discard(prefix: Path) -> bool:
     folder = os.path.dirname(name) or os.curdir
     if not os.path.isdir(folder):
         return False
+    was_v1 = discard_v1(name)
     with _exclusive(folder):  # nobody's commit is going on
         found = find_interrupted(name, verify=not os.path.exists(index_path(name)))
         if found and not os.path.exists(index_path(name)):
@@ -193,19 +196,14 @@ def discard(prefix: Path) -> bool:
                 with suppress(FileNotFoundError):  # brought back
                     os.unlink(path)
         _sync_path(folder)
-    return bool(found)
+    return was_v1 or bool(found)
 
 
 def _bring_back(prefix: str, found: list[Interrupted]) -> None:
     """Put the latest old index that still fits its data files in its place, if there is one."""
     asides = [aside_path(index_path(prefix), e.token) for e in found if e.has_old_index]
     for aside in reversed(asides):
-        old = Remains(aside, lambda number, count: shard_path(prefix, number, count or 1))
-        try:
-            fault = next(_find_faults(old, True), None)
-        except (CheckpointError, OSError) as error:
-            fault = error
-        if fault is None:
+        if _is_whole(prefix, aside):
             os.replace(aside, index_path(prefix))
             return
     if asides and any(each.problem is None for each in found):
@@ -213,6 +211,19 @@ def _bring_back(prefix: str, found: list[Interrupted]) -> None:
             f"{prefix}: the old checkpoint is no longer whole, and the interrupted save is: "
             "complete it, discarding it would lose both"
         )
+
+
+def _is_whole(prefix: str, index: str) -> bool:
+    """Whether an index, wherever it stands, fits the data files of a prefix."""
+    try:
+        with closing(Remains(index, partial(_shard_of, prefix))) as remains:
+            return next(_find_faults(remains, True), None) is None
+    except (CheckpointError, OSError):
+        return False
+
+
+def _shard_of(prefix: str, number: int, count: int | None) -> str:
+    return shard_path(prefix, number, count or 1)
 
 
 # ---- State files

@@ -17,7 +17,7 @@ from typing import Final
 from .names import split_staged, staged_path
 from .storage import OutputFile, _exclusive, _is_locked, _sync_path
 
-__all__ = ["Staging"]
+__all__ = ["Staging", "find_replaced", "is_abandoned"]
 
 _LOCK: Final = "lock"
 _NEW: Final = "new"
@@ -90,7 +90,7 @@ def _clean(path: str) -> None:
         left = os.path.join(folder, name)
         if (split_staged(name) or "")[:1] != (base,) or not os.path.isdir(left):
             continue
-        if not _is_locked(os.path.join(left, _LOCK)):
+        if is_abandoned(left):
             doomed = staged_path(path, os.urandom(8).hex())
             with suppress(OSError):  # on Windows, where a living one's cannot be renamed
                 os.replace(left, doomed)
@@ -98,10 +98,21 @@ def _clean(path: str) -> None:
                 shutil.rmtree(doomed, ignore_errors=True)
 
 
+def is_abandoned(folder: str) -> bool:
+    """Whether no living process works in a staging folder."""
+    return not _is_locked(os.path.join(folder, _LOCK))
+
+
+def find_replaced(folder: str, path: str) -> str | None:
+    """Return the old folder that was taken from `path` and has no successor there, if there is."""
+    old = os.path.join(folder, _OLD)
+    return old if os.path.isdir(old) and not os.path.lexists(path) else None
+
+
 def _restore(folder: str, path: str) -> None:
     """Bring the old folder back if there is no new one."""
-    old = os.path.join(folder, _OLD)
-    if os.path.isdir(old) and not os.path.lexists(path):
+    old = find_replaced(folder, path)
+    if old is not None:
         os.replace(old, path)
 
 

@@ -375,8 +375,10 @@ class Stage:
 
     Each file is staged beside its final place. `commit` makes them durable (with `sync`), takes
     away the old commit file, renames the others and then the new commit file. Whoever looks in
-    between finds no commit file; nobody finds an old one beside new data. Files are replaced,
-    never truncated, since somebody may have them mapped.
+    between finds no commit file; nobody finds an old one beside new data. With `sync` each of these
+    steps is durable before the next one begins, so a power loss leaves nothing else, either. A
+    stage of one file replaces the old one at once. Files are replaced, never truncated, since
+    somebody may have them mapped.
     """
 
     def __init__(self, commit_path: str, *, sync: bool) -> None:
@@ -433,11 +435,12 @@ class Stage:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         with _exclusive(self._folder):
             self._rename_all()
-            self._sync_path(self._folder)
             kept = set(map(os.path.abspath, targets))
+            with suppress(OSError):  # the commit is complete without it
+                os.unlink(aside_path(self._commit_path, self._token))
             for path in find_obsolete():
                 if os.path.abspath(path) not in kept:
-                    with suppress(OSError):  # the commit is complete without it
+                    with suppress(OSError):
                         os.unlink(path)
         self._close_all()
 
@@ -465,23 +468,31 @@ class Stage:
         return file
 
     def _rename_all(self) -> None:
-        """Take the old commit file away, then rename; bring it back if no file was renamed."""
+        if self._finals:
+            self._take_old_away()
+            for path in self._finals[1:]:
+                self._rename(path)
+            self._sync_path(self._folder)
+        self._rename(self._commit_path)
+        self._sync_path(self._folder)
+
+    def _take_old_away(self) -> None:
+        """Put the old commit file aside. It comes back if not even the first file can be renamed:
+        on Windows, say, somebody has the old one open."""
         aside = aside_path(self._commit_path, self._token)
-        targets = [*self._finals, self._commit_path]
         try:
             with suppress(FileNotFoundError):
                 os.replace(self._commit_path, aside)
             self._sync_path(self._folder)
-            os.replace(staged_path(targets[0], self._token), targets[0])
-        except BaseException:  # on Windows, say, somebody has the old file open
-            if os.path.lexists(staged_path(targets[0], self._token)):
+            self._rename(self._finals[0])
+        except BaseException:
+            if os.path.lexists(staged_path(self._finals[0], self._token)):
                 with suppress(FileNotFoundError):
                     os.replace(aside, self._commit_path)
             raise
-        for path in targets[1:]:
-            os.replace(staged_path(path, self._token), path)
-        with suppress(FileNotFoundError):
-            os.unlink(aside)
+
+    def _rename(self, path: str) -> None:
+        os.replace(staged_path(path, self._token), path)
 
     def _sync_path(self, path: str) -> None:
         if self._sync:

@@ -36,7 +36,7 @@ class Survey:
     """The contents of a folder, all as names within it.
 
     `indexed` are the V2 prefixes with an index, `partial` those with other files only; `v1` are
-    V1 files and patterns; `staged` are files of ours that are not final; `temporary` and
+    V1 files and patterns; `staged` and `staged_folders` are of ours and not final; `temporary` and
     `temp_folders` those of TensorFlow; `renamed` maps names that a browser changed to what
     they were; `others` is everything else that is a file.
     """
@@ -45,6 +45,7 @@ class Survey:
     partial: set[str] = field(default_factory=set)
     v1: set[str] = field(default_factory=set)
     staged: list[str] = field(default_factory=list)
+    staged_folders: list[str] = field(default_factory=list)
     temporary: list[str] = field(default_factory=list)
     temp_folders: list[str] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
@@ -70,7 +71,9 @@ def survey(folder: str) -> Survey:
 
 
 def _sort_folder(here: Survey, name: str) -> None:
-    if _TEMP_FOLDER.fullmatch(name):
+    if split_staged(name) is not None:
+        here.staged_folders.append(name)
+    elif _TEMP_FOLDER.fullmatch(name):
         here.temp_folders.append(name)
     else:
         here.folders.append(name)

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from ._reader import Checkpoint, TensorSlice, make_handle
 from ._sstable import Table
 from .dtypes import DType
 from .errors import CheckpointError, FormatError, TensorNotFoundError, UnsupportedError
-from .names import v1_pattern, v1_shard_path
+from .names import split_staged, v1_pattern, v1_shard_path
 from .parallel import batches, ordered_map
 from .progress import Progress, Tally
 from .slices import Box, Region, find_tiling_fault, overlap, parse_index, resolve, spell, to_slices
@@ -87,7 +87,17 @@ def _open_files(path: str) -> Iterator[File]:
             yield File(v1_shard_path(prefix, shard, count))
         except FileNotFoundError as error:
             problem = f"shard {shard + 1} of {count} is missing"
+            if any(_find_staged(prefix, count)):
+                problem += ": a save was interrupted, see fastckpt.complete and fastckpt.discard"
             raise FileNotFoundError(errno.ENOENT, problem, error.filename) from None
+
+
+def _find_staged(prefix: str, count: int) -> Iterator[str]:
+    """Yield what writers, dead or alive, staged to become the last of so many shards."""
+    folder, base = os.path.split(v1_shard_path(prefix, count - 1, count))
+    for name in os.listdir(folder or os.curdir):
+        if (split_staged(name) or "")[:1] == (base,):
+            yield name
 
 
 def open_v1(path: str) -> V1Checkpoint | None:
@@ -159,8 +169,11 @@ class V1Checkpoint(Checkpoint):
     has, that is the object array without them.
     """
 
-    def __init__(self, path: str) -> None:
-        tables = [Table(file) for file in _open_files(path)]
+    def __init__(self, path: str, *, files: Sequence[str] | None = None) -> None:
+        """Open what `path` stands for; the shards are `files`, in their order, where they are not
+        in their places."""
+        opened = _open_files(path) if files is None else map(File, files)
+        tables = [Table(file) for file in opened]
         tensors: dict[bytes, _Tensor] = {}
         versions = [_read_meta(table, shard, tensors) for shard, table in enumerate(tables)]
         super().__init__(path, "V1", len(tables), versions[0], "little")

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 import fastckpt
 from fastckpt.diagnosis import doctor
 from fastckpt.recognise import recognise, strip_download_suffix
+from fastckpt.staging import Staging
 from fastckpt.storage import OutputFile
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -629,6 +631,35 @@ def test_leftover_that_nobody_writes(tmp_path):
     (tmp_path / f"checkpoint.tmp-{TOKEN}").touch()
 
     assert find(doctor(tmp_path), "leftover of a dead writer").todo.startswith("rm ")
+
+
+def test_leftover_of_a_killed_conversion(small):
+    (small.parent / f"m.npz.tmp-{TOKEN}").mkdir()
+
+    finding = find(doctor(small.parent), "leftover of a conversion to 'm.npz'")
+
+    assert finding.severity == "warning"
+    assert finding.todo.startswith(f"rm -r '{small.parent}/m.npz.tmp-{TOKEN}'")
+
+
+def test_folder_that_a_killed_conversion_took_away_can_be_had_back(small):
+    staged = small.parent / f"m.zarr.tmp-{TOKEN}"
+    (staged / "old").mkdir(parents=True)
+    (staged / "old" / "zarr.json").write_text("{}")
+
+    finding = find(doctor(small.parent), "leftover of a conversion to 'm.zarr'")
+
+    assert finding.severity == "error"
+    subprocess.run(finding.todo.splitlines()[0], shell=True, check=True)
+    assert (small.parent / "m.zarr" / "zarr.json").exists() and not staged.exists()
+
+
+def test_conversion_that_goes_on_is_no_leftover(small):
+    with Staging(str(small.parent / "m.npz")) as staging:
+        diagnosis = doctor(small.parent)
+        Path(staging.new).touch()
+
+    assert not [each for each in diagnosis.findings if "leftover" in each.what]
 
 
 def test_save_that_goes_on_is_a_note(small):

@@ -212,6 +212,18 @@ def test_missing_data_is_not_completed(interrupted):
         complete(interrupted)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors as Linux does")
+def test_refusal_to_complete_gives_its_files_back(interrupted):
+    os.unlink(f"{interrupted}.data-00000-of-00001.tmp-{TOKEN}")
+    before = len(os.listdir("/proc/self/fd"))
+
+    with pytest.raises(OSError) as caught:
+        complete(interrupted)
+
+    assert len(os.listdir("/proc/self/fd")) == before, "while the error is still at hand"
+    assert caught.value.filename
+
+
 def test_half_an_index_is_not_completed(interrupted):
     os.truncate(f"{interrupted}.index.tmp-{TOKEN}", 60)
 

@@ -1,0 +1,179 @@
+"""Interrupted saves of V1 checkpoints completed and discarded wherever they were killed."""
+
+import os
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+from fresh import run
+
+import fastckpt
+from fastckpt.repair_v1 import find_interrupted_v1
+from fastckpt.v1_writer import write_v1
+
+MOMENTS = 80  # calls that change a folder or a file; a save of three shards makes fewer
+KILL = f"""
+    import os, sys
+    import numpy as np
+    from fastckpt.v1_writer import write_v1
+
+    SHARDS = int(sys.argv[2]) or None
+
+    def save(path, value):
+        write_v1(path, {{f"t{{i}}": np.full(9, value) for i in range(6)}}, num_shards=SHARDS)
+
+    def die_at(moment):
+        count = 0
+        def wrap(function):
+            def call(*args, **kwargs):
+                nonlocal count
+                count += 1
+                if count > moment:
+                    os._exit(1)
+                return function(*args, **kwargs)
+            return call
+        for name in ("open", "write", "fsync", "replace", "unlink"):
+            setattr(os, name, wrap(getattr(os, name)))
+
+    for moment in range({MOMENTS}):
+        os.mkdir(f"{{sys.argv[1]}}/{{moment}}")
+        path = f"{{sys.argv[1]}}/{{moment}}/v1"
+        if int(sys.argv[3]):
+            save(path, 1)
+        if not os.fork():
+            die_at(moment)
+            save(path, 2)
+            os._exit(0)
+        if os.wait()[1] == 0:
+            break
+"""
+
+
+@pytest.fixture(scope="module", params=[(0, 0), (0, 1), (2, 1), (3, 1), (3, 0)], ids=str)
+def killed(request, tmp_path_factory):
+    """A folder for each moment, and the value of the checkpoint from before."""
+    folder = tmp_path_factory.mktemp("killed")
+    run(KILL, folder, str(request.param[0]), str(request.param[1]))
+    assert 8 < len(list(folder.iterdir())) < MOMENTS
+    return folder, request.param[1] or None
+
+
+@pytest.fixture
+def moments(killed, tmp_path):
+    folder, old = killed
+    shutil.copytree(folder, tmp_path / "copy")
+    return sorted(each / "v1" for each in (tmp_path / "copy").iterdir()), old
+
+
+def value(path):
+    """The value that all tensors have; None if there is no checkpoint that can be read."""
+    try:
+        tensors = fastckpt.load(path)
+    except FileNotFoundError:
+        return None
+    found = {int(item) for array in tensors.values() for item in array}
+    assert len(tensors) == 6 and len(found) == 1, "a mixture"
+    return found.pop()
+
+
+def test_every_moment_is_old_or_new_or_says_that_a_save_was_interrupted(moments):
+    paths, old = moments
+
+    for path in paths:
+        found = value(path)
+        if found is None and old is not None:
+            with pytest.raises(FileNotFoundError, match="interrupted"):
+                fastckpt.read(path)
+        assert found in (None, old, 2)
+
+
+def test_one_file_is_always_there_once_there_was_one(tmp_path):
+    run(KILL, tmp_path, "0", "1")
+
+    for folder in tmp_path.iterdir():
+        assert value(folder / "v1") in (1, 2)
+
+
+def test_complete_makes_the_new_checkpoint_or_leaves_the_old_one(moments):
+    paths, old = moments
+    results = set()
+
+    for path in paths:
+        before = value(path)
+        try:
+            done = fastckpt.complete(path)
+        except (fastckpt.CheckpointError, OSError):
+            done = False
+        assert value(path) == (2 if done else before)
+        assert not done or not find_interrupted_v1(str(path))
+        results.add(done)
+
+    assert results == {True, False}
+
+
+def test_discard_brings_the_old_checkpoint_back_or_says_that_it_cannot(moments):
+    paths, old = moments
+
+    for path in paths:
+        before = value(path)
+        try:
+            fastckpt.discard(path)
+        except ValueError as error:
+            assert "lose both" in str(error)
+            assert fastckpt.complete(path)
+            assert value(path) == 2
+        else:
+            assert value(path) == (before if before is not None else old)
+        assert not find_interrupted_v1(str(path))
+
+
+def test_what_doctor_says_to_type_helps_at_every_moment(moments):
+    paths, old = moments
+
+    for path in paths:
+        findings = fastckpt.doctor(path.parent).findings
+        for finding in [each for each in findings if is_leftover(each)]:
+            type_in(finding.todo.splitlines()[0])
+        assert value(path) in (old, 2)
+
+
+def is_leftover(finding):
+    return "interrupted save" in finding.what or "dead writer" in finding.what
+
+
+def type_in(line):
+    if line.startswith("rm "):
+        for path in shlex.split(line)[1:]:
+            os.unlink(path)
+    else:
+        eval(line, {"fastckpt": fastckpt})
+
+
+def test_next_save_removes_what_was_left(moments):
+    paths, old = moments
+    shards = 3 if any(paths[0].parent.glob("*-of-00003*")) else None
+
+    for path in paths:
+        write_v1(path, {f"t{i}": np.full(9, 3) for i in range(6)}, num_shards=shards)
+        assert value(path) == 3 or shards is None
+
+    left = {each.name for path in paths for each in path.parent.iterdir()}
+    assert shards is None or not [name for name in left if ".tmp-" in name or ".old-" in name]
+
+
+@pytest.mark.parametrize("shards", [None, 2])
+def test_later_save_is_not_replaced_by_an_interrupted_one(tmp_path, shards):
+    for name in ("v1", "other"):
+        write_v1(tmp_path / name, {"a": np.ones(3)}, num_shards=shards)
+    for path in sorted(tmp_path.glob("other*")):
+        target = tmp_path / f"{path.name.replace('other', 'v1')}.tmp-0123456789abcdef"
+        path.rename(target)
+        os.utime(target, (0, 1))
+
+    with pytest.raises(ValueError, match="later one"):
+        fastckpt.complete(tmp_path / "v1")
+
+    assert fastckpt.discard(tmp_path / "v1")
+    assert list(fastckpt.read(tmp_path / "v1")) == ["a"]
+    assert not list(tmp_path.glob("*.tmp-*"))
