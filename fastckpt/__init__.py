@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .conversion import convert
     from .diagnosis import Diagnosis, doctor
     from .edit import alias, align, rename, reshard, subset
+    from .html_report import report
     from .listing import list_tensors
     from .metagraph import MetaGraph, read_meta
     from .name_tree import TensorTree, tree
@@ -78,6 +79,7 @@ __all__ = [
     "read_meta",
     "rename",
     "repair_state",
+    "report",
     "reshard",
     "restore",
     "salvage",
@@ -101,6 +103,7 @@ _MODULES = {
     "conversion": ["convert"],
     "diagnosis": ["Diagnosis", "doctor"],
     "edit": ["align", "alias", "rename", "reshard", "subset"],
+    "html_report": ["report"],
     "listing": ["list_tensors"],
     "metagraph": ["MetaGraph", "read_meta"],
     "name_tree": ["TensorTree", "tree"],

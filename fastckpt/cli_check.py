@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from time import perf_counter
@@ -105,3 +106,28 @@ def diff(args: Namespace, out: Output) -> int:
     document["renamed"] = [each._asdict() for each in found.renamed]
     out.emit(document, str(found).splitlines())
     return 0 if found.is_same else 1
+
+
+# ---- report
+
+
+def report_options(parser: ArgumentParser) -> None:
+    parser.add_argument("src", help="a checkpoint")
+    parser.add_argument("out", help="the HTML file")
+    parser.add_argument("--diff", metavar="OTHER", help="a checkpoint to compare with")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: one per CPU, up to 8")
+    parser.add_argument("-f", "--force", action="store_true", help="replace OUT")
+
+
+def report(args: Namespace, out: Output) -> int:
+    """Names, sizes, values, histograms and differences, for a browser. The page is one file that
+    needs no network."""
+    from .html_report import report as write
+
+    if os.path.lexists(args.out) and not args.force:
+        raise FileExistsError(17, "there is such a file already; --force replaces it", args.out)
+    with out.progress("reading") as progress:
+        write(args.src, args.out, other=args.diff, threads=args.threads, progress=progress)
+    size = os.path.getsize(args.out)
+    out.emit({"written": args.out, "nbytes": size}, [f"{args.out}: {spell_size(size)}"])
+    return 0

@@ -31,6 +31,7 @@ VERBS: Final = {
         "verify": ("cli_check", "read every byte and compare all checksums"),
         "doctor": ("cli_check", "explain what is wrong with a path, and what to do"),
         "diff": ("cli_check", "compare two checkpoints"),
+        "report": ("cli_check", "write one HTML page about a checkpoint, or about two"),
     },
     "Edit without copying": {
         "rename": ("cli_edit", "give tensors other names"),

@@ -6,11 +6,15 @@ TensorFlow 1.15, that one. On Linux x86-64 with Python 3.11, and with FASTCKPT_T
 anywhere, a TensorFlow that does not start is an error. Elsewhere TensorFlow may have no wheel:
 where it is not installed the live tests are deselected, the golden files stand in, and the run
 says so at its end.
+
+The tests of the HTML report in a browser are left out, and the run says that, too, where there is
+no chromium with its driver, or no selenium.
 """
 
 import importlib.util
 import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 
@@ -31,12 +35,14 @@ MUST_BE_LIVE = bool(TF1_PYTHON) or (
     and sys.version_info[:2] == (3, 11)
 )
 DESELECTED = pytest.StashKey[int]()
+WITHOUT_BROWSER = pytest.StashKey[int]()
 
 
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "tensorflow: imports TensorFlow beside fastckpt in one process"
     )
+    config.addinivalue_line("markers", "browser: drives chromium")
     config.addinivalue_line("markers", "live: asks a real TensorFlow; given to those that do")
 
 
@@ -50,6 +56,15 @@ def pytest_collection_modifyitems(config, items):
         deselect(config, items, lambda item: item.get_closest_marker("tensorflow"))
     elif not MUST_BE_LIVE and importlib.util.find_spec("tensorflow") is None:
         config.stash[DESELECTED] = deselect(config, items, is_live)
+    config.stash[WITHOUT_BROWSER] = 0
+    if not has_browser():
+        count = deselect(config, items, lambda item: item.get_closest_marker("browser"))
+        config.stash[WITHOUT_BROWSER] = count
+
+
+def has_browser():
+    programs = all(map(shutil.which, ("chromium", "chromedriver")))
+    return programs and importlib.util.find_spec("selenium") is not None
 
 
 def deselect(config, items, is_left_out):
@@ -69,6 +84,13 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(
             f"TensorFlow is not installed here: {count} live tests were left out, and the files "
             "that it wrote (tests/golden) stood in for it.",
+            yellow=True,
+        )
+    count = config.stash.get(WITHOUT_BROWSER, 0)
+    if count:
+        terminalreporter.write_line(
+            f"No chromium, chromedriver or selenium here: {count} tests of the HTML report in a "
+            "browser were left out.",
             yellow=True,
         )
 

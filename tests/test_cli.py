@@ -678,6 +678,22 @@ def test_verb_imports_no_package_that_it_does_not_need(golden, arguments):
     assert not {"rich", "h5py", "zarr", "pandas", "safetensors", "tensorflow"} & modules
 
 
+# ---- report
+
+
+def test_report_writes_a_page_and_does_not_replace_one(call, source, tmp_path):
+    page = str(tmp_path / "r.html")
+
+    status, out, _ = call("report", source, page, "--diff", source)
+
+    assert (status, out.split(":")[0]) == (0, page)
+    assert b"<!doctype html>" in (tmp_path / "r.html").read_bytes()
+    status, _, error = call("report", source, page)
+    assert status == 2 and "--force replaces it" in error
+    status, out, _ = call("report", source, page, "--force", "--json")
+    assert json.loads(out) == {"written": page, "nbytes": (tmp_path / "r.html").stat().st_size}
+
+
 # ---- Completion
 
 
@@ -686,7 +702,7 @@ def complete(call, *words):
 
 
 def test_completion_of_verbs_options_paths_and_names(call, source, golden):
-    assert complete(call, "re") == ["rename", "reshard"]
+    assert complete(call, "re") == ["rename", "report", "reshard"]
     assert complete(call, "diff", "--v") == ["--values"]
     assert complete(call, "ls", os.path.join(os.path.dirname(source), "")) == [source] * 1
     assert complete(call, "show", source, "model/k") == ["model/kernel", "model/kernel/Adam"]

@@ -34,7 +34,7 @@ LAYERS = [  # from the ground up; a module imports from lower lines only
     {"manager", "edit"},
     {"train", "arithmetic", "compare", "summaries", "optimizer_names", "name_tree"}
     | {"format_checkpoint", "format_hdf5", "format_npz", "format_safetensors", "format_zarr"},
-    {"conversion"},
+    {"conversion", "html_report"},
     {"__init__"},
     {"cli_verbs"},
     {"cli_inspect", "cli_edit", "cli_completion"},
