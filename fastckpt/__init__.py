@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from .diagnosis import Diagnosis, doctor
     from .edit import alias, align, rename, reshard, subset
     from .html_report import report
-    from .listing import list_tensors
+    from .listing import list_tensors, tree
     from .metagraph import MetaGraph, read_meta
-    from .name_tree import TensorTree, tree
+    from .name_tree import TensorTree
     from .objects import write_objects
     from .optimizer_names import list_optimizer_names
     from .repair import complete, discard, repair_state
@@ -104,9 +104,9 @@ _MODULES = {
     "diagnosis": ["Diagnosis", "doctor"],
     "edit": ["align", "alias", "rename", "reshard", "subset"],
     "html_report": ["report"],
-    "listing": ["list_tensors"],
+    "listing": ["list_tensors", "tree"],
     "metagraph": ["MetaGraph", "read_meta"],
-    "name_tree": ["TensorTree", "tree"],
+    "name_tree": ["TensorTree"],
     "objects": ["write_objects"],
     "optimizer_names": ["list_optimizer_names"],
     "repair": ["complete", "discard", "repair_state"],

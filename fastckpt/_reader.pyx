@@ -17,6 +17,7 @@ from fastckpt._proto cimport Entry, entry_of, exact_name, key_of, shape_of
 from fastckpt._sstable cimport Table
 
 import errno
+import math
 from collections.abc import ItemsView, KeysView, Mapping, ValuesView
 from functools import partial
 
@@ -159,6 +160,39 @@ cdef class Checkpoint:
         yield None, self.get_tensor(name, copy=True)
 
     # ---- What follows from it ----
+
+    def to_pandas(self):
+        """Return a `pandas.DataFrame` with a row for each tensor: its name is the index; columns
+        are dtype (TensorFlow's name), shape, count, nbytes, shard, offset, crc32c (None where it
+        has none of its own) and slices, how many. Reads no tensor. Raises `ImportError` where
+        there is no pandas."""
+        try:
+            from pandas import DataFrame, Index, array
+        except ImportError as error:
+            advice = "to_pandas needs pandas: python -m pip install pandas"
+            raise ImportError(advice) from error
+        infos = self.infos()
+        columns = {
+            "dtype": [info.tf_dtype for info in infos],
+            "shape": [info.shape for info in infos],
+            "count": [math.prod(info.shape) for info in infos],
+            "nbytes": [info.nbytes for info in infos],
+            "shard": array([info.shard for info in infos], dtype="Int64"),
+            "offset": array([info.offset for info in infos], dtype="Int64"),
+            "crc32c": array([info.crc32c for info in infos], dtype="Int64"),
+            "slices": [len(info.slices) for info in infos],
+        }
+        index = Index([info.name for info in infos], name="name", dtype=object)
+        return DataFrame(columns, index)
+
+    def _repr_html_(self):
+        from fastckpt.name_tree import grow_tree
+        from fastckpt.notebook import line
+
+        try:
+            return grow_tree(self.path, self.infos())._repr_html_()
+        except (CheckpointError, OSError, ValueError) as error:  # broken or closed
+            return line(repr(self), str(error))
 
     @property
     def object_graph(self):

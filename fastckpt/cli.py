@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final
 
-from .cli_output import Output, printable
+from .cli_output import Output
 from .cli_verbs import MISTAKE, MODULES, VERBS, did_you_mean, make_parser
 from .errors import CheckpointError, FormatError, TensorNotFoundError, UnsupportedError
+from .spelling import printable
 
 __all__ = ["main"]
 

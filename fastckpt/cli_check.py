@@ -8,7 +8,8 @@ from dataclasses import asdict
 from time import perf_counter
 
 from .cli_inspect import add_path
-from .cli_output import Output, count, spell_size
+from .cli_output import Output
+from .spelling import count, spell_size
 
 # ---- verify
 

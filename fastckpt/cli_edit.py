@@ -11,10 +11,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import Any, Final
 
-from .cli_output import Output, count, spell_size
+from .cli_output import Output
 from .errors import TensorNotFoundError
 from .listing import list_tensors
 from .names import index_path
+from .spelling import count, spell_size
 
 _SRC: Final = "a checkpoint: a prefix, one of its files, a folder, a SavedModel, or a V1 file"
 _DST: Final = "the prefix of the new checkpoint"

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from .cli_output import Output, count, spell_shape, spell_size
+from .cli_output import Output
 from .listing import list_tensors
 from .names import STATE_FILE
+from .spelling import count, spell_shape, spell_size
 
 if TYPE_CHECKING:
     from ._catalog import TensorInfo
@@ -124,7 +125,7 @@ def tree_options(parser: ArgumentParser) -> None:
 
 def tree(args: Namespace, out: Output) -> int:
     """Names are split at "/"; each level has the size of all below it."""
-    from .name_tree import tree as make_tree
+    from .listing import tree as make_tree
 
     made = make_tree(args.path)
     if out.is_json:

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from .spelling import printable
+
 if TYPE_CHECKING:
     from .progress import Progress
 
-__all__ = ["Output", "count", "printable", "spell_shape", "spell_size", "to_json"]
+__all__ = ["Output", "to_json"]
 
-_UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _MAX_STYLED: Final = 1000  # rows; more are printed plainly, in one piece
 
 
@@ -89,42 +90,6 @@ def _align(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> s
     sides = ["-" if number < left else "" for number in range(len(header))]
     form = "  ".join(f"%{side}{width}s" for side, width in zip(sides, widths, strict=True))
     return "".join([f"{form % tuple(row)}".rstrip() + "\n" for row in (header, *rows)])
-
-
-def printable(text: str) -> str:
-    """Return text with its control characters, and what is no character at all, spelt out: a name
-    in a file from a stranger must not drive the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else _escape(each) for each in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape", "backslashreplace").decode()
-
-
-def spell_size(size: float) -> str:
-    """Return a number of bytes as people read it."""
-    if size < 1024:
-        return f"{size:.0f} B"
-    for unit in _UNITS:
-        size /= 1024
-        if size < 1023.95 or unit == _UNITS[-1]:
-            return f"{size:.1f} {unit}"
-    raise AssertionError("unreachable")
-
-
-def spell_shape(shape: Sequence[int | None]) -> str:
-    """Return a shape without blanks; "()" for a scalar's."""
-    return "(" + ",".join("?" if dim is None else str(dim) for dim in shape) + ")"
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number of things in words."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def to_json(document: Any) -> str:

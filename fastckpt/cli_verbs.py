@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
-from .cli_output import printable
+from .spelling import printable
 
 __all__ = ["MISTAKE", "MODULES", "VERBS", "did_you_mean", "list_verbs", "make_parser"]
 

@@ -20,6 +20,7 @@ from ._reader import Bundle, Checkpoint
 from .checksum import crc32c
 from .dtypes import by_number
 from .edit import open_source
+from .notebook import line, list_items
 from .slices import Box
 from .tensors import slice_parts
 
@@ -105,6 +106,11 @@ class Diff:
         for title in ("added", "removed", "renamed", "changed"):
             lines += _section(title, getattr(self, title))
         return "\n".join([*lines, f"{'same':8} {len(self.same):6}"])
+
+    def _repr_html_(self) -> str:
+        titles = ("added", "removed", "renamed", "changed")
+        differences = [list_items(title, getattr(self, title), is_open=True) for title in titles]
+        return "".join([*differences, list_items("same", self.same)]) or line("no tensors")
 
 
 def diff(

@@ -48,11 +48,11 @@ def report(
 ) -> None:
     """Write an HTML page about a checkpoint to the file `out`, which is replaced at once.
 
-    The page shows the names as a tree, a treemap of sizes, each tensor's numbers (those of `stats`), which
-    tensors have NaN or infinities, and with `other`, a second checkpoint, what `diff` finds when it
-    reads what differs. Histograms are of the 5000 largest tensors. The same checkpoints give the
-    same bytes. The page needs no network and no other file; it is some 150 bytes for a tensor, and
-    150 more for a histogram.
+    The page shows the names as a tree, a treemap of sizes, each tensor's numbers (those of
+    `stats`), which tensors have NaN or infinities, and with `other`, a second checkpoint, what
+    `diff` finds when it reads what differs. Histograms are of the 5000 largest tensors. The same
+    checkpoints give the same bytes. The page needs no network and no other file; it takes some 150
+    bytes for a tensor, and 150 more for a histogram.
 
     `path` and `other` are what `read` takes, or open checkpoints. `threads` and `progress` are as
     for `stats`. Reads every tensor, and verifies it unless the checkpoint was open already. Raises

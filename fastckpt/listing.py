@@ -1,4 +1,4 @@
-"""Listing without NumPy: what a command that prints names has time for."""
+"""Listing without NumPy: what commands that print names have time for."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from ._catalog import TensorInfo, find_hidden_keys, list_infos
 from ._proto import decode_header
 from ._sstable import Table
 from .errors import FormatError
+from .name_tree import TensorTree, grow_tree
 from .names import index_path
 from .resolve import candidates
 from .storage import File
 
-__all__ = ["list_tensors"]
+__all__ = ["list_tensors", "tree"]
 
 
 def list_tensors(path: str | os.PathLike[str]) -> list[TensorInfo]:
@@ -35,6 +36,15 @@ def list_tensors(path: str | os.PathLike[str]) -> list[TensorInfo]:
 
     with read(path) as checkpoint:
         return checkpoint.infos()
+
+
+def tree(path: str | os.PathLike[str]) -> TensorTree:
+    """Return the tensors of a checkpoint as a tree, whose root has the path as its name.
+
+    `path` is what `read` takes; no tensor is read, and NumPy is not imported, as for
+    `list_tensors`. Raises what `read` raises.
+    """
+    return grow_tree(os.fsdecode(path), list_tensors(path))
 
 
 class _Index:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from .listing import list_tensors
+from .notebook import fold, line
+from .spelling import count, spell_shape, spell_size
 
 if TYPE_CHECKING:
     from ._catalog import TensorInfo
 
-__all__ = ["TensorTree", "tree"]
+__all__ = ["TensorTree", "grow_tree"]
 
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _MAX_DEPTH: Final = 100  # a name may have any number of "/"; what is deeper stays in one piece
+_SHOWN: Final = 100  # children of one tree in a notebook
+_LEVELS: Final = 20
+_ALL_SHOWN: Final = 2000
 
 
 class TensorTree:
     """A part of the names. `children` is a dict of names to trees, in key order; `tensor` the
     `TensorInfo` of the tensor of exactly this name, None if there is none; `count` and `nbytes` are
-    of all tensors here and below. Prints as an indented list."""
+    of all tensors here and below. Prints as an indented list; a notebook shows it collapsible."""
 
     __slots__ = ("children", "count", "name", "nbytes", "tensor")
 
@@ -46,17 +48,17 @@ class TensorTree:
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
+    def _repr_html_(self) -> str:
+        return _Fold()(self, _LEVELS, is_open=True)
+
     def __repr__(self) -> str:
         return f"<TensorTree {self.name!r}: tensors: {self.count}, bytes: {self.nbytes}>"
 
 
-def tree(path: str | os.PathLike[str]) -> TensorTree:
-    """Return the tensors of a checkpoint as a tree, whose root has the path as its name.
-
-    `path` is what `read` takes; no tensor is read. Raises what `read` raises.
-    """
-    root = TensorTree(os.fsdecode(path))
-    for info in list_tensors(path):
+def grow_tree(name: str, infos: Iterable[TensorInfo]) -> TensorTree:
+    """Return tensors as a tree, whose root has this name."""
+    root = TensorTree(name)
+    for info in infos:
         node = root
         node.count += 1
         node.nbytes += info.nbytes
@@ -71,16 +73,28 @@ def tree(path: str | os.PathLike[str]) -> TensorTree:
 def _describe(node: TensorTree) -> str:
     told = []
     if node.tensor is not None:
-        shape = ",".join(map(str, node.tensor.shape))
-        told.append(f"{node.tensor.tf_dtype} ({shape})")
+        told.append(f"{node.tensor.tf_dtype} {spell_shape(node.tensor.shape)}")
     if node.children:
-        told.append(f"{node.count:,} tensor{'' if node.count == 1 else 's'}")
-    return "  ".join([*told, _spell(node.nbytes)])
+        told.append(count(node.count, "tensor"))
+    return "  ".join([*told, spell_size(node.nbytes)])
 
 
-def _spell(size: float) -> str:
-    for unit in _UNITS:
-        if size < 1023.95 or unit == _UNITS[-1]:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    raise AssertionError("unreachable")
+class _Fold:
+    """Makes the HTML of a tree, of so many rows in all."""
+
+    def __init__(self) -> None:
+        self._left = _ALL_SHOWN
+
+    def __call__(self, node: TensorTree, levels: int, *, is_open: bool) -> str:
+        self._left -= 1
+        if not node.children:
+            return line(node.name, _describe(node))
+        shown = []
+        children = list(node.children.values())
+        for child in children[:_SHOWN] if levels else []:
+            if self._left <= 0:
+                break
+            shown.append(self(child, levels - 1, is_open=is_open and len(children) == 1))
+        if len(shown) < len(children):
+            shown.append(line("", f"and {len(children) - len(shown):,} more"))
+        return fold(node.name, _describe(node), "".join(shown), is_open=is_open)

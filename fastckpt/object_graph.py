@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ._message import BOOL, INT, SPAN, TEXT, Message, decode, encode
 from .errors import FormatError
+from .notebook import fold, text
+from .spelling import count
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -225,6 +227,10 @@ class ObjectGraph:
         if next(lines, None) is not None:
             shown.append(f"... {len(self.nodes)} objects in all")
         return "\n".join(shown)
+
+    def _repr_html_(self) -> str:
+        lines = str(self).split("\n")
+        return fold("root", count(len(self.nodes), "object"), text(lines[1:]), is_open=True)
 
 
 def _name_of(node: Node) -> str | None:

@@ -12,7 +12,8 @@ from fresh import run
 
 import fastckpt
 from fastckpt import cli, cli_verbs
-from fastckpt.cli_output import printable, spell_size, to_json
+from fastckpt.cli_output import to_json
+from fastckpt.spelling import printable, spell_size
 
 TENSORS = {
     "model/kernel": np.arange(600, dtype=np.float32).reshape(20, 30),

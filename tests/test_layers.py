@@ -15,12 +15,14 @@ CORE = ROOT / "csrc"
 LAYERS = [  # from the ground up; a module imports from lower lines only
     {"_csrc"},
     {"errors", "checksum", "names", "recognise", "dtypes", "progress", "_map"},
-    {"_status"},
+    {"_status", "spelling"},
+    {"notebook"},
     {"storage", "slices", "values", "_sstable", "_proto", "_message", "_payload", "parallel"}
     | {"textproto", "lookup", "rules", "findings", "cli_output"},
     {"tensors", "kinds", "object_graph", "state", "graphdef", "survey"},
     {"audit", "variables", "retention", "v1_records", "tensorproto", "metagraph_writer"}
     | {"remains", "_catalog", "resolve", "staging"},
+    {"name_tree"},
     {"nodes", "formats"},
     {"_reader", "writer", "v1_writer", "metagraph", "damage"},
     {"v1", "sharing"},
@@ -32,7 +34,7 @@ LAYERS = [  # from the ground up; a module imports from lower lines only
     {"api"},
     {"objects", "restoring", "saver", "listing"},
     {"manager", "edit"},
-    {"train", "arithmetic", "compare", "summaries", "optimizer_names", "name_tree"}
+    {"train", "arithmetic", "compare", "summaries", "optimizer_names"}
     | {"format_checkpoint", "format_hdf5", "format_npz", "format_safetensors", "format_zarr"},
     {"conversion", "html_report"},
     {"__init__"},
@@ -54,6 +56,7 @@ THIRD_PARTY = {  # the only module that may name each; NumPy may be named everyw
     "mmap": "storage",
     "ml_dtypes": "dtypes",
     "rich": "cli_output",
+    "pandas": "_reader",
 }
 CYTHON = {
     "cython",

@@ -1,4 +1,4 @@
-"""The HTML report: what is in the page, and that nothing in a checkpoint can get out of its place."""
+"""The HTML report: what is in the page, and that nothing in a checkpoint becomes markup."""
 
 import base64
 import hashlib

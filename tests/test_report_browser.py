@@ -262,8 +262,9 @@ def test_text_can_be_read_in_both_colour_schemes(show, scheme):
 
 
 CONTRAST = """
-    const light = (c) => { c /= 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
-    const luminance = (rgb) => 0.2126 * light(rgb[0]) + 0.7152 * light(rgb[1]) + 0.0722 * light(rgb[2]);
+    const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    const luminance = (rgb) =>
+      [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => sum + weight * linear(rgb[i] / 255), 0);
     const parse = (text) => text.match(/[\\d.]+/g).map(Number);
     const ground = (e) => {
       for (; e; e = e.parentElement) {
