@@ -4,8 +4,9 @@
 #   make test       the tests, with TensorFlow 2.21 as the oracle where there is a wheel of it
 #   make test-tf1   the tests against TensorFlow 1.15, which needs Python 3.7
 #   make check-c    the C core's own tests under sanitizers, without Python
-#   make asan       the Python tests with the extension modules under AddressSanitizer
+#   make test-asan  the Python tests with the extension modules under AddressSanitizer
 #   make fuzz       a longer run of the fuzzer over the C core
+#   make docs       the documentation site, in site/
 #   make bench      time and memory against TensorFlow and safetensors
 #   make lint       ruff, mypy, stubtest
 #
@@ -16,6 +17,7 @@ PYTHON ?= python3
 VENV ?= .venv
 VENV_TF1 ?= .venv-tf1
 VENV_ASAN ?= .venv-asan
+VENV_DOCS ?= .venv-docs
 # TensorFlow 1.15 has wheels for Python 3.7 at the latest
 PYTHON37 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.7.*/bin/python) python3.7)
 RUNS ?= 2000000
@@ -29,7 +31,7 @@ TF1_TESTS = $(addprefix tests/test_, \
     interop.py property.py saver_steps.py saver_tf1.py v1.py metagraph.py objects.py)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*.pyx fastckpt/*.pxd)
 
-.PHONY: demo test test-tf1 check-c asan fuzz bench lint clean
+.PHONY: demo test test-tf1 test-asan check-c fuzz docs bench lint clean
 
 demo: $(VENV)/.built
 	$(BIN)/python examples/demo.py
@@ -48,7 +50,7 @@ check-c:
 
 # The interpreter itself is not instrumented: the runtime is preloaded, and leaks, which every
 # interpreter has at exit, are not looked for. TensorFlow does not run under it.
-asan: $(VENV_ASAN)/.built
+test-asan: $(VENV_ASAN)/.built
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc \
 	    $(VENV_ASAN)/bin/pytest -k "not memory" -m "not live" \
@@ -56,6 +58,10 @@ asan: $(VENV_ASAN)/.built
 
 fuzz:
 	$(MAKE) -C tests/c fuzz RUNS=$(RUNS)
+
+docs: $(VENV_DOCS)/.built
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict --quiet
+	@echo "open site/index.html"
 
 bench: $(VENV)/.tools
 	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
@@ -86,11 +92,19 @@ $(VENV_ASAN)/.built: $(SOURCES) $(wildcard fastckpt/*.py)
 	FASTCKPT_SANITIZE=1 $(VENV_ASAN)/bin/python -m pip install --quiet --force-reinstall .
 	touch $@
 
+# A copy, too: of a compiled package the docstrings are where it is installed.
+$(VENV_DOCS)/.built: $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*.pyi)
+	$(PYTHON) -m venv $(VENV_DOCS)
+	$(VENV_DOCS)/bin/python -m pip install --quiet --force-reinstall --no-deps .
+	$(VENV_DOCS)/bin/python -m pip install --quiet '.[docs]'
+	touch $@
+
 $(VENV_TF1)/.tools:
 	$(PYTHON37) -m venv $(VENV_TF1)
 	$(VENV_TF1)/bin/python -m pip install --quiet 'tensorflow==1.15.5' 'protobuf<3.21' 'numpy<1.19'
 	touch $@
 
 clean:
-	rm -rf build dist *.egg-info $(VENV) $(VENV_TF1) $(VENV_ASAN) .venv-wheel tests/c/build
+	rm -rf build dist *.egg-info $(VENV) $(VENV_TF1) $(VENV_ASAN) $(VENV_DOCS) .venv-wheel
+	rm -rf site tests/c/build
 	rm -f fastckpt/*.so
