@@ -5,7 +5,8 @@
 #   make test-tf1   the tests against TensorFlow 1.15, which needs Python 3.7
 #   make check-c    the C core's own tests under sanitizers, without Python
 #   make test-asan  the Python tests with the extension modules under AddressSanitizer
-#   make fuzz       a longer run of the fuzzer over the C core
+#   make fuzz       coverage-guided fuzzing of the C core and of the Python surface; T=600 seconds,
+#                   needs clang and Python 3.11
 #   make docs       the documentation site, in site/
 #   make bench      time and memory against TensorFlow and safetensors
 #   make lint       ruff, mypy, stubtest
@@ -18,9 +19,14 @@ VENV ?= .venv
 VENV_TF1 ?= .venv-tf1
 VENV_ASAN ?= .venv-asan
 VENV_DOCS ?= .venv-docs
+VENV_FUZZ ?= .venv-fuzz
 # TensorFlow 1.15 has wheels for Python 3.7 at the latest
 PYTHON37 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.7.*/bin/python) python3.7)
-RUNS ?= 2000000
+# seconds of fuzzing
+T ?= 600
+# Cython adds 0 to NULL where a call has no arguments
+FUZZ_CFLAGS = -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=pointer-overflow \
+    -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 BIN = $(VENV)/bin
 # what measures memory, looks for the package's sources in the checkout, or needs other packages,
@@ -31,7 +37,7 @@ TF1_TESTS = $(addprefix tests/test_, \
     interop.py property.py saver_steps.py saver_tf1.py v1.py metagraph.py objects.py)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*.pyx fastckpt/*.pxd)
 
-.PHONY: demo test test-tf1 test-asan check-c fuzz docs bench lint clean
+.PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage docs bench lint clean
 
 demo: $(VENV)/.built
 	$(BIN)/python examples/demo.py
@@ -51,13 +57,19 @@ check-c:
 # The interpreter itself is not instrumented: the runtime is preloaded, and leaks, which every
 # interpreter has at exit, are not looked for. TensorFlow does not run under it.
 test-asan: $(VENV_ASAN)/.built
+	nm -D $(VENV_ASAN)/lib/python3*/site-packages/fastckpt/_reader*.so | grep -q __asan_init
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc \
 	    $(VENV_ASAN)/bin/pytest -k "not memory" -m "not live" \
 	    $(filter-out $(NOT_ASAN), $(wildcard tests/test_*.py))
 
-fuzz:
-	$(MAKE) -C tests/c fuzz RUNS=$(RUNS)
+# T seconds in all, 2 targets at a time; then against TensorFlow's reader.
+fuzz: $(VENV_FUZZ)/.built $(VENV)/.tools
+	$(VENV_FUZZ)/bin/python tests/fuzz/run.py --seconds $$(($(T) * 9 / 10)) $(FUZZ_ARGS)
+	$(BIN)/python tests/fuzz/differential.py --seconds $$(($(T) / 10))
+
+fuzz-coverage: $(VENV_FUZZ)/.built
+	$(VENV_FUZZ)/bin/python tests/fuzz/reached.py
 
 docs: $(VENV_DOCS)/.built
 	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict --quiet
@@ -85,11 +97,16 @@ $(VENV)/.tools: $(VENV)/bin/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --editable '.[test,bench,lint]'
 	touch $(VENV)/.built $@
 
+# What a build leaves, the next one takes, whatever flags it has.
+UNUSABLE = build/lib.* build/temp.*
+
 # A copy of the package: the checkout's own extension modules are not instrumented.
 $(VENV_ASAN)/.built: $(SOURCES) $(wildcard fastckpt/*.py)
 	$(PYTHON) -m venv $(VENV_ASAN)
 	$(VENV_ASAN)/bin/python -m pip install --quiet 'pytest>=8' hypothesis
+	rm -rf $(UNUSABLE)
 	FASTCKPT_SANITIZE=1 $(VENV_ASAN)/bin/python -m pip install --quiet --force-reinstall .
+	rm -rf $(UNUSABLE)
 	touch $@
 
 # A copy, too: of a compiled package the docstrings are where it is installed.
@@ -99,12 +116,23 @@ $(VENV_DOCS)/.built: $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*.pyi)
 	$(VENV_DOCS)/bin/python -m pip install --quiet '.[docs]'
 	touch $@
 
+$(VENV_FUZZ)/.built: $(SOURCES) $(wildcard fastckpt/*.py)
+	@clang --version >/dev/null || { echo 'fuzzing needs clang and its runtime (Debian: clang libclang-rt-14-dev)'; exit 1; }
+	rm -rf $(UNUSABLE)
+	$(PYTHON) -m venv $(VENV_FUZZ)
+	$(VENV_FUZZ)/bin/python -m pip install --quiet \
+	    atheris coverage 'setuptools>=77' 'Cython>=3.1,<4' 'numpy>=2.0'
+	CC=clang LDSHARED='clang -shared' CFLAGS='$(FUZZ_CFLAGS)' \
+	    $(VENV_FUZZ)/bin/python -m pip install --quiet --force-reinstall .
+	rm -rf $(UNUSABLE)
+	touch $@
+
 $(VENV_TF1)/.tools:
 	$(PYTHON37) -m venv $(VENV_TF1)
 	$(VENV_TF1)/bin/python -m pip install --quiet 'tensorflow==1.15.5' 'protobuf<3.21' 'numpy<1.19'
 	touch $@
 
 clean:
-	rm -rf build dist *.egg-info $(VENV) $(VENV_TF1) $(VENV_ASAN) $(VENV_DOCS) .venv-wheel
+	rm -rf build dist *.egg-info $(VENV) $(VENV_TF1) $(VENV_ASAN) $(VENV_DOCS) $(VENV_FUZZ) .venv-wheel
 	rm -rf site tests/c/build
 	rm -f fastckpt/*.so

@@ -4,7 +4,6 @@ from typing import Any, Literal, TypeVar, final, overload
 
 import numpy as np
 import numpy.typing as npt
-from pandas import DataFrame
 from typing_extensions import disjoint_base
 
 from ._catalog import TensorInfo
@@ -48,7 +47,7 @@ class Checkpoint(Mapping[str, npt.NDArray[Any]]):
     def version(self) -> int: ...
     @property
     def byteorder(self) -> str: ...
-    def to_pandas(self) -> DataFrame: ...
+    def to_pandas(self) -> Any: ...  # a pandas.DataFrame, for who has pandas
     def _repr_html_(self) -> str: ...
     @property
     def object_graph(self) -> ObjectGraph | None: ...

@@ -89,6 +89,9 @@ class NpzSource:
             if info.file_size > factor * info.compress_size:
                 problem = f"{info.compress_size} bytes cannot be {info.file_size} bytes"
                 raise FormatError(self.path, f"tensor {name!r}", problem)
+            if info.header_offset < 0:
+                problem = f"expected it inside of the file, got the offset {info.header_offset}"
+                raise FormatError(self.path, f"tensor {name!r}", problem)
             size -= info.compress_size
             self._members[name] = info
         if size < 0:

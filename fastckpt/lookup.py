@@ -73,4 +73,11 @@ def remove_checkpoint(
 
 
 def _matches(pattern: str) -> list[str]:
-    return [pattern] if os.path.lexists(pattern) else sorted(glob(pattern))
+    """Return the path itself, or the files of its folder that its last part matches. Unlike for
+    TensorFlow, a folder is no pattern: a state file could have the whole disk searched."""
+    if "\0" in pattern:
+        return []
+    if os.path.lexists(pattern):
+        return [pattern]
+    folder, base = os.path.split(pattern)
+    return sorted(glob(os.path.join(escape(folder), base)))

@@ -125,3 +125,25 @@ def test_removing_a_sharded_v1_checkpoint_takes_the_shards_of_its_count(folder):
 )
 def test_graph_is_named_as_tensorflow_names_it(path, expected):
     assert meta_path(path) == expected
+
+
+# ---- what a state file may ask for
+
+
+@pytest.mark.parametrize("path", ["a\0/b*", "a/b\0", "\0"])
+def test_path_with_a_nul_is_no_checkpoint(tmp_path, path):
+    (tmp_path / "checkpoint").write_bytes(f'model_checkpoint_path: "{path}"'.encode())
+
+    assert not checkpoint_exists(path)
+    assert fastckpt.train.latest_checkpoint(tmp_path) is None
+    with pytest.raises(FileNotFoundError):
+        fastckpt.read(tmp_path)
+
+
+def test_folder_of_a_state_file_is_no_pattern(tmp_path):
+    fastckpt.write(tmp_path / "run" / "m", {"a": np.zeros(1)})
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "*/m"')
+
+    assert checkpoint_exists(tmp_path / "run" / "*")
+    assert not checkpoint_exists(tmp_path / "*" / "m")
+    assert fastckpt.train.latest_checkpoint(tmp_path) is None

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run_all.sh BUILD CONFIGURATION... -- CORPUS_FILE...
+# run_all.sh BUILD CONFIGURATION...
 #
 # Runs the programs of every configuration and ends with the line "N passed, N failed", summed
 # over all of them. A program that does not end with such a line of its own counts as failed.
@@ -7,19 +7,22 @@
 build=$1
 shift
 programs=
-while [ $# -gt 0 ] && [ "$1" != -- ]; do
-    programs="$programs $build/$1/run_tests $build/$1/fuzz_index"
-    shift
+for configuration; do
+    programs="$programs $build/$configuration/run_tests"
+    for target in corpus/*; do
+        programs="$programs $build/$configuration/fuzz_${target#corpus/}"
+    done
 done
-shift
 
 passed=0
 failed=0
 log=$build/log
 for program in $programs; do
     case $program in
-        */fuzz_index)
-            "$program" -runs=20000 -max_total_time=5 "-artifact_prefix=$build/" "$@" ;;
+        */fuzz_*)
+            target=${program##*/fuzz_}
+            "$program" -runs=20000 -max_total_time=5 "-artifact_prefix=$build/$target-" \
+                corpus/"$target"/* ;;
         *)
             "$program" ;;
     esac >"$log" 2>&1
