@@ -7,6 +7,7 @@
 #   make test-asan  the Python tests with the extension modules under AddressSanitizer
 #   make fuzz       coverage-guided fuzzing of the C core and of the Python surface; T=600 seconds,
 #                   needs clang and Python 3.11
+#   make faults     saves killed, disks full, power lost, at every file-system call; half an hour
 #   make docs       the documentation site, in site/
 #   make bench      time and memory against TensorFlow and safetensors
 #   make lint       ruff, mypy, stubtest
@@ -29,15 +30,16 @@ FUZZ_CFLAGS = -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=pointer-
     -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 BIN = $(VENV)/bin
-# what measures memory, looks for the package's sources in the checkout, or needs other packages,
-# which are not built with sanitizers
+# what measures memory, limits it or preloads a library of its own, looks for the package's sources
+# in the checkout, or needs other packages
 NOT_ASAN = $(addprefix tests/test_, \
-    lifetime.py layers.py gil.py convert.py convert_formats.py convert_hostile.py cli.py)
+    lifetime.py layers.py gil.py convert.py convert_formats.py convert_hostile.py cli.py docs.py \
+    notebook.py report_browser.py crash.py power_loss.py faults.py odd_files.py large_files.py)
 TF1_TESTS = $(addprefix tests/test_, \
     interop.py property.py saver_steps.py saver_tf1.py v1.py metagraph.py objects.py)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*.pyx fastckpt/*.pxd)
 
-.PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage docs bench lint clean
+.PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage faults docs bench lint clean
 
 demo: $(VENV)/.built
 	$(BIN)/python examples/demo.py
@@ -67,6 +69,10 @@ test-asan: $(VENV_ASAN)/.built
 fuzz: $(VENV_FUZZ)/.built $(VENV)/.tools
 	$(VENV_FUZZ)/bin/python tests/fuzz/run.py --seconds $$(($(T) * 9 / 10)) $(FUZZ_ARGS)
 	$(BIN)/python tests/fuzz/differential.py --seconds $$(($(T) / 10))
+
+# Every point of every kind of save; `make test` has a part of it.
+faults: $(VENV)/.tools
+	for kind in crash power errors reads; do $(BIN)/python -m tests.faults $$kind || exit 1; done
 
 fuzz-coverage: $(VENV_FUZZ)/.built
 	$(VENV_FUZZ)/bin/python tests/fuzz/reached.py

@@ -40,6 +40,27 @@ cdef extern from "numpy/arrayobject.h":
                                  const npy_intp *strides, void *data, int flags, object like)
 
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #ifndef _WIN32  /* where a file that is mapped cannot be cut */
+    #include <sys/stat.h>
+    #endif
+    static int ends_before(int fd, uint64_t end)
+    {
+    #ifndef _WIN32
+        struct stat status;
+        if (fd >= 0 && fstat(fd, &status) == 0)
+            return (uint64_t)status.st_size < end;
+    #endif
+        (void)fd;
+        (void)end;
+        return 0;
+    }
+    """
+    bint ends_before(int fd, uint64_t end) nogil
+
+
 cdef int _MAX_RANK = MAX_RANK
 cdef int _MAX_OPEN = 64  # data files that stay open; the others are opened for each read
 
@@ -260,9 +281,11 @@ cdef class _Shard:
     cdef ndarray map
     cdef char *data
     cdef uint64_t size
+    cdef int fd  # of the file, which is open for as long as this is; -1 if it is not kept open
 
     def __init__(self, file, map):
         self.file = file
+        self.fd = file.fileno()
         self.size = file.size
         self.map = map
         self.data = NULL if map is None else <char *>PyArray_DATA(map)
@@ -533,6 +556,8 @@ cdef class Bundle(Checkpoint):
                 or size > shard.size - <uint64_t>entry.offset \
                 or <int>entry.rank > _MAX_RANK:
             self._blame(name, entry)
+        if ends_before(shard.fd, <uint64_t>entry.offset + size):
+            shard.file.check_current_size(entry.offset, size, _name(name))
         if self._verified is not None:
             self._verify_first(name)
         for i in range(entry.rank):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -32,7 +33,7 @@ def find_problems(
     groups = batches(_find_tensors(source))
     for problems, size in ordered_map(partial(_verify_each, source), groups, threads):
         for problem in problems:
-            if isinstance(problem, OSError):
+            if isinstance(problem, OSError) and problem.errno != errno.EIO:  # of a bad block
                 if problem.filename in unopened:
                     continue
                 unopened.add(problem.filename)
@@ -81,5 +82,5 @@ def _verify_each(
         try:
             verify_tensor(source, name, entry)
         except (CheckpointError, OSError) as error:
-            problems.append(error)
+            problems.append(error.with_traceback(None))  # whose frames have the list
     return problems, size

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -193,6 +193,63 @@ def _to_text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+class _Disk:
+    """The file that the library writes. It never hears of an error, which is kept for `check`: it
+    may crash when a write fails, or swallow it together with the tensor."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "x+b", buffering=0)  # noqa: SIM115 - closed by __exit__
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        with self._kept():
+            while left:
+                left = left[self._file.write(left) :]
+        return size
+
+    def read(self, size: int = -1) -> bytes:  # by which h5py knows a file, and does not call it
+        return self._file.read(size) or b""
+
+    def readinto(self, buffer: Any) -> int:
+        with self._kept():
+            return self._file.readinto(buffer) or 0
+        return 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def truncate(self, size: int) -> int:
+        with self._kept():
+            self._file.truncate(size)
+        return size
+
+    def flush(self) -> None: ...
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._error = self._error or error.with_traceback(None)
+
+    def __enter__(self) -> _Disk:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._file.close()
+        if kind is None:
+            self.check()
+
+
 class Hdf5Target(StagedTarget):
     """A file in the making. Raises `UnsupportedError` for names that no path can be, and for
     strings with a NUL, where HDF5's strings end."""
@@ -222,9 +279,12 @@ class Hdf5Target(StagedTarget):
         dataset = self._file.create_dataset(tensor.name, data=array, dtype=stored)
         if not is_native:
             dataset.attrs[_DTYPE] = tensor.dtype.name
+        dataset.id.flush()
+        self._disk.check()
 
     def _open(self, new: str, stack: ExitStack) -> None:
-        self._file = stack.enter_context(self._h5py.File(new, "x"))
+        self._disk = stack.enter_context(_Disk(new))
+        self._file = stack.enter_context(self._h5py.File(self._disk, "w"))
         layers: dict[str, list[str]] = {}
         for tensor in self.order:
             layer, _, weight = tensor.name.partition("/")

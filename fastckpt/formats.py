@@ -237,6 +237,7 @@ def as_format_error(path: str, what: str) -> Iterator[None]:
         raise
     except _BROKEN as error:
         if isinstance(error, OSError) and error.errno:
+            error.filename = error.filename or path
             raise
         raise FormatError(path, what, str(error) or type(error).__name__) from error
 

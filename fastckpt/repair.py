@@ -93,7 +93,7 @@ def _look_at(prefix: str, token: str, files: list[str], verify: bool) -> Interru
         with closing(_open_staged(prefix, token)) as remains:
             problem = next(_find_faults(remains, verify), None)
     except (CheckpointError, OSError) as error:
-        problem = error
+        problem = error.with_traceback(None)  # whose frames would keep files open
     has_old = aside_path(index_path(prefix), token) in files
     return Interrupted(prefix, token, tuple(files), problem, has_old, saved)
 
@@ -217,9 +217,12 @@ def _is_whole(prefix: str, index: str) -> bool:
     """Whether an index, wherever it stands, fits the data files of a prefix."""
     try:
         with closing(Remains(index, partial(_shard_of, prefix))) as remains:
-            return next(_find_faults(remains, True), None) is None
-    except (CheckpointError, OSError):
+            fault = next(_find_faults(remains, True), None)
+    except (CheckpointError, FileNotFoundError):
         return False
+    if isinstance(fault, OSError) and not isinstance(fault, FileNotFoundError):
+        raise fault  # a disk that fails now may not fail again
+    return fault is None
 
 
 def _shard_of(prefix: str, number: int, count: int | None) -> str:

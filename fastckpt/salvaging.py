@@ -113,6 +113,7 @@ class _Target:
     """The new checkpoint: takes tensors that verify, and remembers those that do not."""
 
     def __init__(self, path: str, sync: bool) -> None:
+        self._path = path
         self._writer = Writer(path, sync=sync)
         self._saved: dict[str, None] = {}
         self.lost: dict[str, str] = {}
@@ -125,12 +126,15 @@ class _Target:
             _verify(source, name)
             self._writer.add_from(source, name)
         except (CheckpointError, OSError) as error:
-            if self._writer._is_closed:  # what failed is the target, for lack of space, say
+            if self._writer._is_closed or self._is_ours(error):  # what failed is the target
                 raise
             self.lost.setdefault(name, str(error))
         else:
             self._saved[name] = None
             self.lost.pop(name, None)
+
+    def _is_ours(self, error: CheckpointError | OSError) -> bool:
+        return isinstance(error, OSError) and str(error.filename).startswith(self._path + ".")
 
     def report(self, unreadable: list[str]) -> SalvageReport:
         return SalvageReport(tuple(self._saved), self.lost, tuple(unreadable))

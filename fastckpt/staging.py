@@ -65,7 +65,12 @@ class Staging:
         try:
             if kind is None:
                 self._commit()
+        except OSError as caught:
+            error = caught
+            raise
         finally:
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = self._path
             self._discard()
 
     def _commit(self) -> None:
@@ -80,7 +85,8 @@ class Staging:
         if self._lock is not None:
             self._lock.close()
         _restore(self._folder, self._path)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):  # a fstat that fails is not ignored
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _clean(path: str) -> None:

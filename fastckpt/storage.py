@@ -64,10 +64,15 @@ class File:
         self._fd = -1
         self._stays_open = stays_open
         self._fd = os.open(path, _READ_FLAGS)
-        status = os.fstat(self._fd)
-        if not stat.S_ISREG(status.st_mode):
-            code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
-            raise OSError(code, os.strerror(code), path)
+        try:
+            status = os.fstat(self._fd)
+            if not stat.S_ISREG(status.st_mode):
+                code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+                raise OSError(code, os.strerror(code))
+        except OSError as error:
+            self._park()
+            error.filename = path
+            raise
         self.path = path
         self.size = status.st_size
         self.identity = _identity(status)
@@ -84,13 +89,18 @@ class File:
     def _park(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            with suppress(OSError):  # nothing is lost by it
+                os.close(fd)
 
     def read(self, offset: int, size: int, what: str) -> bytes:
         """Return `size` bytes; `what` names them in the error if they are not there."""
         self._check(offset, size, what)
         if _HAS_PREAD and self._stays_open:
-            data = os.pread(self._fd, size, offset)
+            try:
+                data = os.pread(self._fd, size, offset)
+            except OSError as error:
+                error.filename = self.path  # which the system's do not have
+                raise
             if len(data) == size:
                 return data
         buffer = bytearray(size)
@@ -134,7 +144,23 @@ class File:
         if self.size == 0:  # what mmap refuses
             return np.empty(0, np.uint8)
         with self._opened() as fd:
-            return np.frombuffer(_map(fd, self.size, writable=writable), np.uint8)
+            try:
+                return np.frombuffer(_map(fd, self.size, writable=writable), np.uint8)
+            except OSError as error:
+                error.filename = self.path  # which the system's do not have
+                raise
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 if the file does not stay open."""
+        return self._fd if self._stays_open else -1
+
+    def check_current_size(self, offset: int, size: int, what: str) -> None:
+        """Compare with the size that the file has now: it may have been cut short in place."""
+        with self._opened() as fd:
+            now = os.fstat(fd).st_size
+        if size > now - offset:
+            problem = f"expected {size} bytes at {offset}, but the file ends at {now} now: it was "
+            raise FormatError(self.path, what, problem + "cut short since it was opened")
 
     def is_current(self) -> bool:
         """Whether the path still leads to this very file."""
@@ -178,7 +204,11 @@ class File:
     def _fill_from(self, fd: int, view: memoryview, offset: int, what: str) -> None:
         filled = 0
         while filled < len(view):
-            count = _read_at(fd, view[filled:], offset + filled)
+            try:
+                count = _read_at(fd, view[filled:], offset + filled)
+            except OSError as error:
+                error.filename = self.path  # which the system's do not have
+                raise
             if count == 0:
                 problem = f"expected {len(view)} bytes at {offset}, got {filled}: the file shrank"
                 raise FormatError(self.path, what, problem)
@@ -318,7 +348,11 @@ class OutputFile:
         """Give the descriptor back; what is still buffered is lost."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            try:
+                os.close(fd)
+            except OSError as error:
+                error.filename = self.path  # which the system's do not have
+                raise
 
     __del__ = close
 
@@ -388,6 +422,7 @@ class Stage:
         self._token = os.urandom(8).hex()
         self._open: list[OutputFile] = []
         self._finals: list[str] = []
+        self._is_half_done = False
         self._folder = os.path.dirname(commit_path) or os.curdir
         self._made_folder = _make_folder(self._folder)
         try:
@@ -449,10 +484,11 @@ class Stage:
             file.close()
 
     def discard(self) -> None:
-        """Remove everything that was staged. In a forked child, which has a copy of this object
-        but does not own the files, only close them."""
+        """Remove everything that was staged. Only close the files in a forked child, which has a
+        copy of this object but does not own them, and where files of the old commit have been
+        replaced already: what is staged is needed to complete it."""
         self._close_all()
-        if os.getpid() != self._owner:
+        if os.getpid() != self._owner or self._is_half_done:
             return
         for path in [*self._finals, self._commit_path]:
             with suppress(OSError):  # not there, or with a name too long to ever be
@@ -474,6 +510,7 @@ class Stage:
                 self._rename(path)
             self._sync_path(self._folder)
         self._rename(self._commit_path)
+        self._is_half_done = False
         self._sync_path(self._folder)
 
     def _take_old_away(self) -> None:
@@ -485,6 +522,7 @@ class Stage:
                 os.replace(self._commit_path, aside)
             self._sync_path(self._folder)
             self._rename(self._finals[0])
+            self._is_half_done = True
         except BaseException:
             if os.path.lexists(staged_path(self._finals[0], self._token)):
                 with suppress(FileNotFoundError):
@@ -566,6 +604,9 @@ def _sync_path(path: str) -> None:
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
+    except OSError as error:
+        error.filename = path  # which the system's do not have
+        raise
     finally:
         os.close(fd)
 

@@ -66,7 +66,7 @@ def _find_shard(prefix: str, count: int | None) -> tuple[str, int] | None:
     folder, base = os.path.split(prefix)
     try:
         names = sorted(os.listdir(folder or os.curdir))
-    except (OSError, ValueError):  # ValueError: a NUL in the path
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
         return None
     for name in names:
         parts = _split(name) if name.startswith(base) else None

@@ -8,7 +8,8 @@ where it is not installed the live tests are deselected, the golden files stand 
 says so at its end.
 
 The tests of the HTML report in a browser are left out, and the run says that, too, where there is
-no chromium with its driver, or no selenium.
+no chromium with its driver, or no selenium. So are those that let file-system calls go wrong, where
+the layer that does it cannot be built.
 """
 
 import importlib.util
@@ -23,7 +24,8 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS / "golden" / "scripts")]
 
-from oracle import Oracle  # noqa: E402 - found through the line above
+from faults import layer  # noqa: E402 - found through the line above
+from oracle import Oracle  # noqa: E402
 
 TF1_PYTHON = os.environ.get("FASTCKPT_TF1_PYTHON")
 if TF1_PYTHON and os.path.dirname(TF1_PYTHON):
@@ -36,6 +38,7 @@ MUST_BE_LIVE = bool(TF1_PYTHON) or (
 )
 DESELECTED = pytest.StashKey[int]()
 WITHOUT_BROWSER = pytest.StashKey[int]()
+WITHOUT_FAULTS = pytest.StashKey[int]()
 
 
 def pytest_configure(config):
@@ -43,6 +46,9 @@ def pytest_configure(config):
         "markers", "tensorflow: imports TensorFlow beside fastckpt in one process"
     )
     config.addinivalue_line("markers", "browser: drives chromium")
+    config.addinivalue_line(
+        "markers", "faults: lets file-system calls go wrong; Linux with a C compiler"
+    )
     config.addinivalue_line("markers", "live: asks a real TensorFlow; given to those that do")
 
 
@@ -60,6 +66,10 @@ def pytest_collection_modifyitems(config, items):
     if not has_browser():
         count = deselect(config, items, lambda item: item.get_closest_marker("browser"))
         config.stash[WITHOUT_BROWSER] = count
+    config.stash[WITHOUT_FAULTS] = 0
+    if not layer.is_available():
+        count = deselect(config, items, lambda item: item.get_closest_marker("faults"))
+        config.stash[WITHOUT_FAULTS] = count
 
 
 def has_browser():
@@ -91,6 +101,13 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(
             f"No chromium, chromedriver or selenium here: {count} tests of the HTML report in a "
             "browser were left out.",
+            yellow=True,
+        )
+    count = config.stash.get(WITHOUT_FAULTS, 0)
+    if count:
+        terminalreporter.write_line(
+            f"Not Linux, or no C compiler: {count} tests that let file-system calls go wrong were "
+            "left out.",
             yellow=True,
         )
 
