@@ -36,7 +36,8 @@ NOT_ASAN = $(addprefix tests/test_, \
     lifetime.py layers.py gil.py convert.py convert_formats.py convert_hostile.py cli.py docs.py \
     notebook.py report_browser.py crash.py power_loss.py faults.py odd_files.py large_files.py)
 TF1_TESTS = $(addprefix tests/test_, \
-    interop.py property.py saver_steps.py saver_tf1.py v1.py metagraph.py objects.py)
+    interop.py property.py saver_steps.py saver_tf1.py v1.py metagraph.py objects.py edit.py \
+    arithmetic.py)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*.pyx fastckpt/*.pxd)
 
 .PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage faults docs bench lint clean
