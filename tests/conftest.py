@@ -36,9 +36,18 @@ MUST_BE_LIVE = bool(TF1_PYTHON) or (
     and platform.python_implementation() == "CPython"
     and sys.version_info[:2] == (3, 11)
 )
-DESELECTED = pytest.StashKey[int]()
-WITHOUT_BROWSER = pytest.StashKey[int]()
-WITHOUT_FAULTS = pytest.StashKey[int]()
+LEFT_OUT = pytest.StashKey[list[str]]()  # sentences for the end of the run
+NO_TENSORFLOW = (
+    "TensorFlow is not installed here: {} live tests were left out, and the files that it wrote "
+    "(tests/golden) stood in for it."
+)
+NO_BROWSER = (
+    "No chromium, chromedriver or selenium here: {} tests of the HTML report in a browser were "
+    "left out."
+)
+NO_FAULTS = (
+    "Not Linux, or no C compiler: {} tests that let file-system calls go wrong were left out."
+)
 
 
 def pytest_configure(config):
@@ -54,22 +63,18 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by the marker
 def pytest_collection_modifyitems(config, items):
-    config.stash[DESELECTED] = 0
+    config.stash[LEFT_OUT] = []
     for item in items:
         if is_live(item):
             item.add_marker("live")
     if TF1_PYTHON:
-        deselect(config, items, lambda item: item.get_closest_marker("tensorflow"))
+        deselect(config, items, "tensorflow")
     elif not MUST_BE_LIVE and importlib.util.find_spec("tensorflow") is None:
-        config.stash[DESELECTED] = deselect(config, items, is_live)
-    config.stash[WITHOUT_BROWSER] = 0
+        deselect(config, items, "live", NO_TENSORFLOW)
     if not has_browser():
-        count = deselect(config, items, lambda item: item.get_closest_marker("browser"))
-        config.stash[WITHOUT_BROWSER] = count
-    config.stash[WITHOUT_FAULTS] = 0
+        deselect(config, items, "browser", NO_BROWSER)
     if not layer.is_available():
-        count = deselect(config, items, lambda item: item.get_closest_marker("faults"))
-        config.stash[WITHOUT_FAULTS] = count
+        deselect(config, items, "faults", NO_FAULTS)
 
 
 def has_browser():
@@ -77,11 +82,13 @@ def has_browser():
     return programs and importlib.util.find_spec("selenium") is not None
 
 
-def deselect(config, items, is_left_out):
-    left_out = [item for item in items if is_left_out(item)]
+def deselect(config, items, marker, sentence=None):
+    """Leave out what has a marker; the run says so at its end."""
+    left_out = [item for item in items if item.get_closest_marker(marker)]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
-    return len(left_out)
+    if left_out and sentence:
+        config.stash[LEFT_OUT].append(sentence.format(len(left_out)))
 
 
 def is_live(item):
@@ -89,27 +96,8 @@ def is_live(item):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    count = config.stash.get(DESELECTED, 0)
-    if count:
-        terminalreporter.write_line(
-            f"TensorFlow is not installed here: {count} live tests were left out, and the files "
-            "that it wrote (tests/golden) stood in for it.",
-            yellow=True,
-        )
-    count = config.stash.get(WITHOUT_BROWSER, 0)
-    if count:
-        terminalreporter.write_line(
-            f"No chromium, chromedriver or selenium here: {count} tests of the HTML report in a "
-            "browser were left out.",
-            yellow=True,
-        )
-    count = config.stash.get(WITHOUT_FAULTS, 0)
-    if count:
-        terminalreporter.write_line(
-            f"Not Linux, or no C compiler: {count} tests that let file-system calls go wrong were "
-            "left out.",
-            yellow=True,
-        )
+    for sentence in config.stash.get(LEFT_OUT, []):
+        terminalreporter.write_line(sentence, yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,13 @@
 import os
 import shlex
 import shutil
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fresh import run
+from fresh import DIE_AT, run
 
 import fastckpt
 from fastckpt.diagnosis import doctor
@@ -26,19 +27,6 @@ KILL = f"""
 
     OLD = {{f"t{{i}}": np.full(50 + i, 1) for i in range(6)}}
     NEW = {{f"t{{i}}": np.full(50 + i, 2) for i in range(6)}}
-
-    def die_at(moment):
-        count = 0
-        def wrap(function):
-            def call(*args, **kwargs):
-                nonlocal count
-                count += 1
-                if count > moment:
-                    os._exit(1)
-                return function(*args, **kwargs)
-            return call
-        for name in ("open", "write", "fsync", "replace", "unlink"):
-            setattr(os, name, wrap(getattr(os, name)))
 
     for moment in range({MOMENTS}):
         os.mkdir(f"{{sys.argv[1]}}/{{moment}}")
@@ -61,7 +49,7 @@ def killed(request, tmp_path_factory):
     """Folders in which a save was killed, each at another moment, and what was there before."""
     folder = tmp_path_factory.mktemp("killed")
     old, new = request.param
-    last = run(KILL, folder, str(old), str(new))
+    last = run(DIE_AT + textwrap.dedent(KILL), folder, str(old), str(new))
     assert 8 < int(last) < MOMENTS, "the save never got to its end, or was not killed"
     return folder, 1 if old else None
 

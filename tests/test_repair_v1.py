@@ -3,10 +3,11 @@
 import os
 import shlex
 import shutil
+import textwrap
 
 import numpy as np
 import pytest
-from fresh import run
+from fresh import DIE_AT, run
 
 import fastckpt
 from fastckpt.repair_v1 import find_interrupted_v1
@@ -22,19 +23,6 @@ KILL = f"""
 
     def save(path, value):
         write_v1(path, {{f"t{{i}}": np.full(9, value) for i in range(6)}}, num_shards=SHARDS)
-
-    def die_at(moment):
-        count = 0
-        def wrap(function):
-            def call(*args, **kwargs):
-                nonlocal count
-                count += 1
-                if count > moment:
-                    os._exit(1)
-                return function(*args, **kwargs)
-            return call
-        for name in ("open", "write", "fsync", "replace", "unlink"):
-            setattr(os, name, wrap(getattr(os, name)))
 
     for moment in range({MOMENTS}):
         os.mkdir(f"{{sys.argv[1]}}/{{moment}}")
@@ -54,7 +42,7 @@ KILL = f"""
 def killed(request, tmp_path_factory):
     """A folder for each moment, and the value of the checkpoint from before."""
     folder = tmp_path_factory.mktemp("killed")
-    run(KILL, folder, str(request.param[0]), str(request.param[1]))
+    run(DIE_AT + textwrap.dedent(KILL), folder, str(request.param[0]), str(request.param[1]))
     assert 8 < len(list(folder.iterdir())) < MOMENTS
     return folder, request.param[1] or None
 
@@ -89,7 +77,7 @@ def test_every_moment_is_old_or_new_or_says_that_a_save_was_interrupted(moments)
 
 
 def test_one_file_is_always_there_once_there_was_one(tmp_path):
-    run(KILL, tmp_path, "0", "1")
+    run(DIE_AT + textwrap.dedent(KILL), tmp_path, "0", "1")
 
     for folder in tmp_path.iterdir():
         assert value(folder / "v1") in (1, 2)
