@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from ._catalog import TensorInfo, find_hidden_keys, list_infos
 from ._proto import decode_header
 from ._sstable import Table
 from .errors import FormatError
-from .name_tree import TensorTree, grow_tree
 from .names import index_path
 from .resolve import candidates
 from .storage import File
+
+if TYPE_CHECKING:
+    from .name_tree import TensorTree
 
 __all__ = ["list_tensors", "tree"]
 
@@ -44,6 +47,8 @@ def tree(path: str | os.PathLike[str]) -> TensorTree:
     `path` is what `read` takes; no tensor is read, and NumPy is not imported, as for
     `list_tensors`. Raises what `read` raises.
     """
+    from .name_tree import grow_tree  # here: listing needs nothing of what it imports
+
     return grow_tree(os.fsdecode(path), list_tensors(path))
 
 

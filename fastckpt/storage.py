@@ -152,7 +152,7 @@ class File:
 
     def fileno(self) -> int:
         """Return the descriptor, -1 if the file does not stay open."""
-        return self._fd if self._stays_open else -1
+        return self._fd
 
     def check_current_size(self, offset: int, size: int, what: str) -> None:
         """Compare with the size that the file has now: it may have been cut short in place."""

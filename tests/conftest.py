@@ -106,6 +106,15 @@ def golden():
     return TESTS / "golden"
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The process that lets file-system calls go wrong."""
+    from faults.server import Server
+
+    with Server(tmp_path_factory.mktemp("faults")) as started:
+        yield started
+
+
 @pytest.fixture(scope="session")
 def oracle():
     """TensorFlow, for the whole session."""

@@ -6,15 +6,8 @@ every call: ``python -m tests.faults crash``. What a folder must be like then sa
 
 import pytest
 from faults.saves import SAVES
-from faults.server import Server
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("crash")) as started:
-        yield started
 
 
 @pytest.mark.parametrize("name", SAVES)

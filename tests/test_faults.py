@@ -11,18 +11,11 @@ import numpy as np
 import pytest
 from faults.reads import READS
 from faults.saves import SAVES
-from faults.server import Server
 from fresh import run
 
 import fastckpt
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("errors")) as started:
-        yield started
 
 
 @pytest.mark.parametrize("name", SAVES)

@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 from faults.power import Call, Disk, build
 from faults.saves import SAVES
-from faults.server import Server
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("power")) as started:
-        yield started
 
 
 @pytest.mark.parametrize("name", [name for name, save in SAVES.items() if save.syncs])

@@ -40,16 +40,16 @@ KILL = f"""
 
 @pytest.fixture(scope="module", params=[(0, 0), (0, 1), (2, 1), (3, 1), (3, 0)], ids=str)
 def killed(request, tmp_path_factory):
-    """A folder for each moment, and the value of the checkpoint from before."""
+    """A folder for each moment, the number of shards, and the value of what was there before."""
     folder = tmp_path_factory.mktemp("killed")
     run(DIE_AT + textwrap.dedent(KILL), folder, str(request.param[0]), str(request.param[1]))
     assert 8 < len(list(folder.iterdir())) < MOMENTS
-    return folder, request.param[1] or None
+    return folder, request.param[0] or None, request.param[1] or None
 
 
 @pytest.fixture
 def moments(killed, tmp_path):
-    folder, old = killed
+    folder, _, old = killed
     shutil.copytree(folder, tmp_path / "copy")
     return sorted(each / "v1" for each in (tmp_path / "copy").iterdir()), old
 
@@ -138,16 +138,16 @@ def type_in(line):
         eval(line, {"fastckpt": fastckpt})
 
 
-def test_next_save_removes_what_was_left(moments):
-    paths, old = moments
-    shards = 3 if any(paths[0].parent.glob("*-of-00003*")) else None
+def test_next_save_removes_what_was_left(moments, killed):
+    paths, _ = moments
+    shards = killed[1]
+    names = ["v1"] if shards is None else [f"v1-{i:05d}-of-{shards:05d}" for i in range(shards)]
 
     for path in paths:
         write_v1(path, {f"t{i}": np.full(9, 3) for i in range(6)}, num_shards=shards)
-        assert value(path) == 3 or shards is None
 
-    left = {each.name for path in paths for each in path.parent.iterdir()}
-    assert shards is None or not [name for name in left if ".tmp-" in name or ".old-" in name]
+        assert value(path) == 3
+        assert sorted(each.name for each in path.parent.iterdir()) == names
 
 
 @pytest.mark.parametrize("shards", [None, 2])
