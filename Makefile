@@ -38,7 +38,7 @@ NOT_ASAN = $(addprefix tests/test_, \
 TF1_TESTS = $(addprefix tests/test_, \
     interop.py property.py saver_steps.py saver_tf1.py v1.py metagraph.py objects.py edit.py \
     arithmetic.py)
-SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*.pyx fastckpt/*.pxd)
+SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*/*.pyx fastckpt/*/*.pxd)
 
 .PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage faults docs bench lint clean
 
@@ -60,7 +60,7 @@ check-c:
 # The interpreter itself is not instrumented: the runtime is preloaded, and leaks, which every
 # interpreter has at exit, are not looked for. TensorFlow does not run under it.
 test-asan: $(VENV_ASAN)/.built
-	nm -D $(VENV_ASAN)/lib/python3*/site-packages/fastckpt/_reader*.so | grep -q __asan_init
+	nm -D $(VENV_ASAN)/lib/python3*/site-packages/fastckpt/bundle/_reader*.so | grep -q __asan_init
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc \
 	    $(VENV_ASAN)/bin/pytest -k "not memory" -m "not live" \
@@ -90,7 +90,7 @@ lint: $(VENV)/.tools
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --allowlist tests/typing/stubtest.allow \
-	    $(patsubst fastckpt/%.pyi,fastckpt.%,$(wildcard fastckpt/*.pyi))
+	    $(subst /,.,$(patsubst %.pyi,%,$(wildcard fastckpt/*/*.pyi)))
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -108,7 +108,7 @@ $(VENV)/.tools: $(VENV)/bin/python $(SOURCES)
 UNUSABLE = build/lib.* build/temp.*
 
 # A copy of the package: the checkout's own extension modules are not instrumented.
-$(VENV_ASAN)/.built: $(SOURCES) $(wildcard fastckpt/*.py)
+$(VENV_ASAN)/.built: $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*/*.py)
 	$(PYTHON) -m venv $(VENV_ASAN)
 	$(VENV_ASAN)/bin/python -m pip install --quiet 'pytest>=8' hypothesis
 	rm -rf $(UNUSABLE)
@@ -117,13 +117,13 @@ $(VENV_ASAN)/.built: $(SOURCES) $(wildcard fastckpt/*.py)
 	touch $@
 
 # A copy, too: of a compiled package the docstrings are where it is installed.
-$(VENV_DOCS)/.built: $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*.pyi)
+$(VENV_DOCS)/.built: $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*/*.py fastckpt/*/*.pyi)
 	$(PYTHON) -m venv $(VENV_DOCS)
 	$(VENV_DOCS)/bin/python -m pip install --quiet --force-reinstall --no-deps .
 	$(VENV_DOCS)/bin/python -m pip install --quiet '.[docs]'
 	touch $@
 
-$(VENV_FUZZ)/.built: $(SOURCES) $(wildcard fastckpt/*.py)
+$(VENV_FUZZ)/.built: $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*/*.py)
 	@clang --version >/dev/null || { echo 'fuzzing needs clang and its runtime (Debian: clang libclang-rt-14-dev)'; exit 1; }
 	rm -rf $(UNUSABLE)
 	$(PYTHON) -m venv $(VENV_FUZZ)
@@ -142,4 +142,4 @@ $(VENV_TF1)/.tools:
 clean:
 	rm -rf build dist *.egg-info $(VENV) $(VENV_TF1) $(VENV_ASAN) $(VENV_DOCS) $(VENV_FUZZ) .venv-wheel
 	rm -rf site tests/c/build
-	rm -f fastckpt/*.so
+	find fastckpt -name '*.so' -delete

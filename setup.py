@@ -7,6 +7,7 @@ FASTCKPT_SANITIZE=1  AddressSanitizer and UndefinedBehaviorSanitizer, for a Pyth
 
 import os
 import sys
+from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
@@ -27,9 +28,9 @@ HEADERS = [
     "csrc/entry.h",
     "csrc/string_payload.h",
 ]
-MODULES = ["_catalog", "_message", "_payload", "_proto", "_reader", "_sstable"]
-if os.name == "posix":
-    MODULES.append("_map")
+SOURCES = sorted(Path("fastckpt").rglob("*.pyx"))
+if os.name != "posix":
+    SOURCES = [path for path in SOURCES if path.name != "_map.pyx"]
 
 compile_args = [] if sys.platform == "win32" else ["-std=c11", "-O3", "-g0"]
 link_args = []
@@ -42,15 +43,15 @@ if os.environ.get("FASTCKPT_SANITIZE"):
 
 extensions = [
     Extension(
-        f"fastckpt.{name}",
-        [f"fastckpt/{name}.pyx", *CORE],
+        ".".join(path.with_suffix("").parts),
+        [str(path), *CORE],
         depends=HEADERS,
         include_dirs=["csrc", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_22_API_VERSION")],
         extra_compile_args=compile_args,
         extra_link_args=link_args,
     )
-    for name in MODULES
+    for path in SOURCES
 ]
 
 DIRECTIVES = {

@@ -18,25 +18,25 @@ from .errors import (
 
 if TYPE_CHECKING:
     from . import train
-    from ._catalog import TensorInfo
-    from ._reader import Checkpoint, TensorSlice
-    from .api import load, read
-    from .arithmetic import average, cast
-    from .compare import Change, Diff, Renamed, diff
-    from .conversion import convert
-    from .diagnosis import Diagnosis, doctor
-    from .edit import alias, align, rename, reshard, subset
-    from .html_report import report
-    from .listing import list_tensors, tree
-    from .metagraph import MetaGraph, read_meta
+    from .analysis.diff import Change, Diff, Renamed, diff
+    from .analysis.optimizer import list_optimizer_names
+    from .analysis.report import report
+    from .analysis.stats import Histogram, TensorStats, stats, summarize
+    from .bundle._index import TensorInfo
+    from .bundle._reader import Checkpoint, TensorSlice
+    from .bundle.writer import Writer, merge, write
+    from .edit.average import average, cast
+    from .edit.rename import alias, align, rename, reshard, subset
+    from .graph.meta import MetaGraph, read_meta
+    from .interop.convert import convert
     from .name_tree import TensorTree
-    from .objects import write_objects
-    from .optimizer_names import list_optimizer_names
-    from .repair import complete, discard, repair_state
-    from .restoring import RestoreReport, restore
-    from .salvaging import SalvageReport, salvage
-    from .summaries import Histogram, TensorStats, stats, summarize
-    from .writer import Writer, merge, write
+    from .paths.listing import list_tensors, tree
+    from .paths.read import load, read
+    from .rescue.complete import complete, discard, repair_state
+    from .rescue.doctor import Diagnosis, doctor
+    from .rescue.salvage import SalvageReport, salvage
+    from .train.objects import write_objects
+    from .train.restore import RestoreReport, restore
 
 __version__ = "0.1.0"
 
@@ -95,25 +95,25 @@ __all__ = [
 # Where the names are that are not here yet. They are imported when first asked for: what lists a
 # checkpoint should not wait for NumPy, nor what reads a tensor for what saves a model.
 _MODULES = {
-    "_catalog": ["TensorInfo"],
-    "_reader": ["Checkpoint", "TensorSlice"],
-    "api": ["load", "read"],
-    "arithmetic": ["average", "cast"],
-    "compare": ["Change", "Diff", "Renamed", "diff"],
-    "conversion": ["convert"],
-    "diagnosis": ["Diagnosis", "doctor"],
-    "edit": ["align", "alias", "rename", "reshard", "subset"],
-    "html_report": ["report"],
-    "listing": ["list_tensors", "tree"],
-    "metagraph": ["MetaGraph", "read_meta"],
+    "analysis.diff": ["Change", "Diff", "Renamed", "diff"],
+    "analysis.optimizer": ["list_optimizer_names"],
+    "analysis.report": ["report"],
+    "analysis.stats": ["Histogram", "TensorStats", "stats", "summarize"],
+    "bundle._index": ["TensorInfo"],
+    "bundle._reader": ["Checkpoint", "TensorSlice"],
+    "bundle.writer": ["Writer", "merge", "write"],
+    "edit.average": ["average", "cast"],
+    "edit.rename": ["align", "alias", "rename", "reshard", "subset"],
+    "graph.meta": ["MetaGraph", "read_meta"],
+    "interop.convert": ["convert"],
     "name_tree": ["TensorTree"],
-    "objects": ["write_objects"],
-    "optimizer_names": ["list_optimizer_names"],
-    "repair": ["complete", "discard", "repair_state"],
-    "restoring": ["RestoreReport", "restore"],
-    "salvaging": ["SalvageReport", "salvage"],
-    "summaries": ["Histogram", "TensorStats", "stats", "summarize"],
-    "writer": ["Writer", "merge", "write"],
+    "paths.listing": ["list_tensors", "tree"],
+    "paths.read": ["load", "read"],
+    "rescue.complete": ["complete", "discard", "repair_state"],
+    "rescue.doctor": ["Diagnosis", "doctor"],
+    "rescue.salvage": ["SalvageReport", "salvage"],
+    "train.objects": ["write_objects"],
+    "train.restore": ["RestoreReport", "restore"],
 }
 _LATER = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from .notebook import fold, line
-from .spelling import count, spell_shape, spell_size
+from .text import count, spell_shape, spell_size
 
 if TYPE_CHECKING:
-    from ._catalog import TensorInfo
+    from .bundle._index import TensorInfo
 
 __all__ = ["TensorTree", "grow_tree"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-from .spelling import printable
+from .text import printable
 
 __all__ = ["fold", "line", "list_items", "text"]
 

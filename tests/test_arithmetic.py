@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from oracle import DTYPES, numpy_dtype
 
 import fastckpt
-from fastckpt.arithmetic import average, cast
-from fastckpt.dtypes import by_number
+from fastckpt.edit.average import average, cast
+from fastckpt.format.dtypes import by_number
 
 RANDOM = np.random.default_rng(11)
 FLOATS = ["float16", "float32", "float64", "bfloat16", "float8_e5m2", "float8_e4m3fn",

@@ -3,7 +3,7 @@
 import pytest
 from fresh import run
 
-from fastckpt.checksum import crc32c, mask, unmask
+from fastckpt.format.checksum import crc32c, mask, unmask
 
 VECTORS = [
     (b"", 0),
@@ -54,8 +54,8 @@ def test_package_crc32c_is_whole_beside_fastckpt(order):
     code = f"""
         for name in {order.split()!r}:
             module = __import__(name)
-        import crc32c, fastckpt.checksum
-        assert crc32c.crc32c(b"a") == fastckpt.checksum.crc32c(b"a") == 0xc1d04330
+        import crc32c, fastckpt.format.checksum
+        assert crc32c.crc32c(b"a") == fastckpt.format.checksum.crc32c(b"a") == 0xc1d04330
         assert crc32c.__version__
         print("same")
     """

@@ -11,9 +11,10 @@ import pytest
 from fresh import run
 
 import fastckpt
-from fastckpt import cli, cli_verbs
-from fastckpt.cli_output import to_json
-from fastckpt.spelling import printable, spell_size
+from fastckpt.cli import main as cli
+from fastckpt.cli import verbs as cli_verbs
+from fastckpt.cli.output import to_json
+from fastckpt.text import printable, spell_size
 
 TENSORS = {
     "model/kernel": np.arange(600, dtype=np.float32).reshape(20, 30),
@@ -653,7 +654,7 @@ def test_module_and_version(source):
 IMPORTED = """
     import io, sys
     from contextlib import redirect_stdout
-    from fastckpt import cli
+    from fastckpt.cli import main as cli
     with redirect_stdout(io.StringIO()):
         assert cli.main(sys.argv[1:]) == 0
     print(*sys.modules)
@@ -668,8 +669,8 @@ IMPORTED = """
 def test_verb_that_reads_no_tensor_does_not_import_numpy(golden, arguments):
     modules = set(run(IMPORTED, *arguments, golden / "tf1_saver").split())
 
-    assert "fastckpt._sstable" in modules
-    assert not {"numpy", "rich", "fastckpt.cli_edit", "fastckpt.cli_check"} & modules
+    assert "fastckpt.format._table" in modules
+    assert not {"numpy", "rich", "fastckpt.cli.edit", "fastckpt.cli.check"} & modules
 
 
 @pytest.mark.parametrize("arguments", [["verify"], ["objects"], ["stats"]], ids=" ".join)

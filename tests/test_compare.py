@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import fastckpt
-from fastckpt import edit
-from fastckpt.compare import Renamed, diff
+from fastckpt.analysis.diff import Renamed, diff
+from fastckpt.edit import rename as edit
 
 RANDOM = np.random.default_rng(7)
 KERNEL = RANDOM.standard_normal((20, 30)).astype(np.float32)

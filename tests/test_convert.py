@@ -11,8 +11,8 @@ import pytest
 from fresh import run
 
 import fastckpt
-from fastckpt.conversion import convert
-from fastckpt.staging import Staging
+from fastckpt.interop.convert import convert
+from fastckpt.storage.folder import Staging
 
 SUFFIXES = {"npz": ".npz", "safetensors": ".safetensors", "hdf5": ".h5", "zarr": ".zarr"}
 VALUES = {
@@ -322,7 +322,7 @@ def interrupt(done, total):
 
 KILLED = """
     import os, sys
-    from fastckpt.conversion import convert
+    from fastckpt.interop.convert import convert
 
     def die(done, total):
         if done > total // 3:
@@ -417,7 +417,7 @@ def test_target_may_lie_in_the_folder_that_is_read(source, tmp_path):
 MEMORY = """
     import sys
     import h5py, numcodecs, numpy, zarr  # so that what they take is not counted
-    from fastckpt.conversion import convert
+    from fastckpt.interop.convert import convert
 
     def peak():
         with open("/proc/self/status") as status:

@@ -13,9 +13,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import fastckpt
-from fastckpt.conversion import convert
-from fastckpt.dtypes import by_number
-from fastckpt.writer import Writer
+from fastckpt.bundle.writer import Writer
+from fastckpt.format.dtypes import by_number
+from fastckpt.interop.convert import convert
 
 SUFFIXES = {"npz": ".npz", "safetensors": ".safetensors", "hdf5": ".h5", "zarr": ".zarr"}
 FIXED = [row for number in range(64) if (row := by_number(number)) and row.is_fixed]
@@ -478,7 +478,7 @@ KERAS = """
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
     import keras
     import numpy as np
-    from fastckpt.conversion import convert
+    from fastckpt.interop.convert import convert
 
     layers = keras.layers
 

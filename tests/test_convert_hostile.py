@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 import fastckpt
-from fastckpt.conversion import convert
+from fastckpt.interop.convert import convert
 
 IS_ZARR_3 = hasattr(zarr.Group, "create_array")  # zarr 2 needs other words
 VALUES = {"a/b": np.arange(6, dtype=np.float32).reshape(2, 3), "s": np.int64(1), "t": [True, False]}

@@ -25,7 +25,7 @@ from documents import (
 
 import fastckpt
 from fastckpt import train
-from fastckpt.cli_verbs import MODULES, make_parser
+from fastckpt.cli.verbs import MODULES, make_parser
 
 RUN = ("python", "console", "tensorflow")
 SITE = (ROOT / "mkdocs.yml").read_text("utf-8")

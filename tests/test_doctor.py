@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 import fastckpt
-from fastckpt.diagnosis import doctor
-from fastckpt.recognise import recognise, strip_download_suffix
-from fastckpt.staging import Staging
-from fastckpt.storage import OutputFile
+from fastckpt.format.magic import recognise, strip_download_suffix
+from fastckpt.rescue.doctor import doctor
+from fastckpt.storage.folder import Staging
+from fastckpt.storage.stage import OutputFile
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 CORRUPT = sorted(path.parent.name for path in GOLDEN.glob("corrupt/*/expected.json"))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from oracle import DTYPES
 
-from fastckpt.dtypes import STRING, by_number
-from fastckpt.values import encode_value, payload
+from fastckpt.format.dtypes import STRING, by_number
+from fastckpt.format.values import encode_value, payload
 
 NUMBERS = [*range(1, 20), *range(20, 34)]
 TABLE = {  # docs/format.md, "DataType": number: (name, NumPy's or ml_dtypes' name, bytes, swapped)

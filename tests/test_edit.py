@@ -15,9 +15,9 @@ from oracle import DTYPES
 from slice_keys import slice_key
 
 import fastckpt
-from fastckpt import edit
-from fastckpt.names import shard_path
-from fastckpt.object_graph import GRAPH_KEY
+from fastckpt.bundle.names import shard_path
+from fastckpt.edit import rename as edit
+from fastckpt.graph.objects import GRAPH_KEY
 
 EMB = np.arange(24, dtype=np.float32).reshape(6, 4)
 TENSORS = {
@@ -742,7 +742,7 @@ OBJECTS = """
     import os, sys
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
     import tensorflow as tf
-    import fastckpt.edit as edit
+    import fastckpt.edit.rename as edit
 
     class Model(tf.Module):
         def __init__(self, value):
@@ -782,7 +782,7 @@ def test_tensorflow_restores_objects_from_the_result(tmp_path):
 KILLED = """
     import os, signal, sys
     import fastckpt
-    from fastckpt import edit
+    from fastckpt.edit import rename as edit
 
     base = sys.argv[1]
 

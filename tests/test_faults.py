@@ -117,7 +117,8 @@ def test_folder_that_may_not_be_written_to_is_an_os_error_and_stays_as_it_was(fo
 STARVED = """
     import resource, signal, sys, numpy, fastckpt
     from concurrent.futures import ThreadPoolExecutor
-    import fastckpt.summaries, fastckpt.compare, fastckpt.diagnosis, fastckpt.repair_v1
+    import fastckpt.analysis.stats, fastckpt.analysis.diff
+    import fastckpt.rescue.doctor, fastckpt.rescue.complete_v1
     folder, act = sys.argv[1:]
     signal.alarm(50)
     prefix = folder + "/large"

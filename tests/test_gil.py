@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import fastckpt
-from fastckpt.checksum import crc32c
-from fastckpt.storage import File, OutputFile
-from fastckpt.values import encode_value
+from fastckpt.format.checksum import crc32c
+from fastckpt.format.values import encode_value
+from fastckpt.storage.stage import File, OutputFile
 
 SIZE = 32 << 20  # bytes: milliseconds, in which a thread has the time to wake up
 ATTEMPTS = 30  # on a busy machine it may not at the first one

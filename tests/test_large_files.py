@@ -8,9 +8,9 @@ import os
 import pytest
 
 import fastckpt
-from fastckpt._proto import encode_entry, encode_header
-from fastckpt.checksum import crc32c
-from fastckpt.writer import build_table
+from fastckpt.bundle.writer import build_table
+from fastckpt.format._record import encode_entry, encode_header
+from fastckpt.format.checksum import crc32c
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs sparse files")
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 import fastckpt
-from fastckpt.lookup import checkpoint_exists, get_checkpoint_mtimes, meta_path, remove_checkpoint
+from fastckpt.paths.lookup import (
+    checkpoint_exists,
+    get_checkpoint_mtimes,
+    meta_path,
+    remove_checkpoint,
+)
 
 PREFIXES = ["m", "m-1", "we[ird]", "a*b", "q?", "d/", "back\\slash"]
 

@@ -11,10 +11,10 @@ import pytest
 from fresh import run
 
 import fastckpt
-from fastckpt import manager as manager_module
 from fastckpt.errors import ChecksumError, FormatError, TensorNotFoundError
-from fastckpt.manager import CheckpointManager
-from fastckpt.state import read_state
+from fastckpt.paths.state import read_state
+from fastckpt.train import manager as manager_module
+from fastckpt.train.manager import CheckpointManager
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 

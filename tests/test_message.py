@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastckpt._message import (
+from fastckpt.errors import FormatError
+from fastckpt.format._message import (
     BOOL,
     BYTES,
     DOUBLE,
@@ -18,7 +19,6 @@ from fastckpt._message import (
     encode,
     hash_field,
 )
-from fastckpt.errors import FormatError
 
 INNER = Message("Inner", {1: ("a", INT), 2: ("t", TEXT)})
 OUTER = Message(

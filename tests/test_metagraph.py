@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from oracle import from_bytes, numpy_dtype, to_tensor
 
 import fastckpt
-from fastckpt._message import encode
-from fastckpt.dtypes import by_number
 from fastckpt.errors import FormatError, UnsupportedError
-from fastckpt.graphdef import (
+from fastckpt.format._message import encode
+from fastckpt.format.dtypes import by_number
+from fastckpt.graph.meta import SaverDef, encode_meta, read_meta
+from fastckpt.graph.nodes import Function
+from fastckpt.graph.schema import (
     ATTRIBUTE,
     CALL,
     GRAPH,
@@ -26,9 +28,7 @@ from fastckpt.graphdef import (
     TENSOR,
     TENSOR_HEADER,
 )
-from fastckpt.metagraph import SaverDef, encode_meta, read_meta
-from fastckpt.nodes import Function
-from fastckpt.v1_writer import write_v1
+from fastckpt.v1.writer import write_v1
 
 DTYPES = {by_number(number).name: by_number(number) for number in range(1, 34)}
 LEGAL = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./-]*")

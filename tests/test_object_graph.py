@@ -11,7 +11,7 @@ from fresh import run
 
 import fastckpt
 from fastckpt.errors import FormatError
-from fastckpt.object_graph import (
+from fastckpt.graph.objects import (
     GRAPH_KEY,
     Attribute,
     Node,

@@ -13,8 +13,8 @@ from oracle import to_tensor
 
 import fastckpt
 from fastckpt.errors import CheckpointError, ChecksumError, TensorNotFoundError
-from fastckpt.object_graph import GRAPH_KEY
-from fastckpt.objects import restore_objects, write_objects
+from fastckpt.graph.objects import GRAPH_KEY
+from fastckpt.train.objects import restore_objects, write_objects
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 Pair = collections.namedtuple("Pair", "first second")
@@ -712,7 +712,7 @@ def test_keras_checkpoint_of_tensorflow_is_restored_into_a_tree(tmp_path):
         os.environ["KERAS_HOME"] = sys.argv[1]
         os.chdir(sys.argv[1])
         import keras, numpy as np, tensorflow as tf
-        from fastckpt.objects import restore_objects, write_objects
+        from fastckpt.train.objects import restore_objects, write_objects
 
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
         tf.train.Checkpoint(model=model).save("theirs")

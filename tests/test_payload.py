@@ -3,9 +3,9 @@
 import bundle_bytes as bb
 import pytest
 
-from fastckpt._payload import decode_strings, encode_strings, verify_variants
-from fastckpt.checksum import unmask
 from fastckpt.errors import ChecksumError, FormatError
+from fastckpt.format._payload import decode_strings, encode_strings, verify_variants
+from fastckpt.format.checksum import unmask
 
 LITTLE, BIG = False, True
 WHAT = "tensor 's' at 8"

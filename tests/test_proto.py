@@ -4,7 +4,8 @@ import bundle_bytes as bb
 import pytest
 import slice_keys
 
-from fastckpt._proto import (
+from fastckpt.errors import FormatError, UnsupportedError
+from fastckpt.format._record import (
     Entry,
     decode_entry,
     decode_header,
@@ -14,8 +15,7 @@ from fastckpt._proto import (
     encode_name,
     slice_key,
 )
-from fastckpt.checksum import unmask
-from fastckpt.errors import FormatError, UnsupportedError
+from fastckpt.format.checksum import unmask
 
 FIELDS = ("dtype", "shape", "shard_id", "offset", "size", "crc32c", "slices")
 

@@ -12,10 +12,16 @@ import pytest
 from fresh import DIE_AT, run
 
 import fastckpt
-from fastckpt.diagnosis import doctor
-from fastckpt.names import list_files
-from fastckpt.repair import complete, discard, find_interrupted, rebuild_state, repair_state
-from fastckpt.state import read_state
+from fastckpt.bundle.names import list_files
+from fastckpt.paths.state import read_state
+from fastckpt.rescue.complete import (
+    complete,
+    discard,
+    find_interrupted,
+    rebuild_state,
+    repair_state,
+)
+from fastckpt.rescue.doctor import doctor
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 TOKEN = "0123456789abcdef"

@@ -10,14 +10,14 @@ import pytest
 from fresh import DIE_AT, run
 
 import fastckpt
-from fastckpt.repair_v1 import find_interrupted_v1
-from fastckpt.v1_writer import write_v1
+from fastckpt.rescue.complete_v1 import find_interrupted_v1
+from fastckpt.v1.writer import write_v1
 
 MOMENTS = 80  # calls that change a folder or a file; a save of three shards makes fewer
 KILL = f"""
     import os, sys
     import numpy as np
-    from fastckpt.v1_writer import write_v1
+    from fastckpt.v1.writer import write_v1
 
     SHARDS = int(sys.argv[2]) or None
 

@@ -128,7 +128,7 @@ def test_rows_have_what_stats_finds(tmp_path):
 
 
 def test_histograms_are_of_the_largest_tensors(tmp_path, monkeypatch):
-    from fastckpt import html_report
+    from fastckpt.analysis import report as html_report
 
     monkeypatch.setattr(html_report, "_HISTOGRAMS", 2)
     tensors = {f"t{i}": np.arange(float(i + 1)) for i in range(4)}

@@ -11,8 +11,8 @@ import pytest
 from fresh import run
 
 import fastckpt
-from fastckpt.names import shard_path
-from fastckpt.restoring import RestoreReport, restore
+from fastckpt.bundle.names import shard_path
+from fastckpt.train.restore import RestoreReport, restore
 
 ROOT = Path(__file__).resolve().parent.parent
 F32 = np.float32
@@ -549,7 +549,7 @@ def test_keras_model_starts_from_a_tensorflow_checkpoint(tmp_path):
         import os, sys
         os.environ.update(KERAS_BACKEND="tensorflow", KERAS_HOME=sys.argv[1])
         import fastckpt, keras, numpy as np, tensorflow as tf
-        from fastckpt.restoring import restore
+        from fastckpt.train.restore import restore
 
         def make(classes):
             return keras.Sequential([

@@ -9,11 +9,11 @@ import pytest
 from test_corruption import intact_tensors
 
 import fastckpt
-from fastckpt._sstable import Table
-from fastckpt.diagnosis import doctor
-from fastckpt.remains import Remains, find_shard_beside, open_table
-from fastckpt.salvaging import salvage
-from fastckpt.storage import File
+from fastckpt.bundle.partial import Remains, find_shard_beside, open_table
+from fastckpt.format._table import Table
+from fastckpt.rescue.doctor import doctor
+from fastckpt.rescue.salvage import salvage
+from fastckpt.storage.stage import File
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 V2 = set(intact_tensors())

@@ -10,8 +10,8 @@ import pytest
 from fresh import run
 
 import fastckpt
-from fastckpt.metagraph import SaverDef
-from fastckpt.saver import Saver
+from fastckpt.graph.meta import SaverDef
+from fastckpt.train.saver import Saver
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from fastckpt.slices import (
+from fastckpt.format.slices import (
     WHOLE,
     Region,
     byte_runs,

@@ -8,8 +8,8 @@ import bundle_bytes as bb
 import crc32c
 import pytest
 
-from fastckpt._sstable import Cursor, Table, TableBuilder
 from fastckpt.errors import ChecksumError, FormatError, UnsupportedError
+from fastckpt.format._table import Cursor, Table, TableBuilder
 
 PATH = "/a/m.index"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import fastckpt
 from fastckpt.errors import FormatError
-from fastckpt.state import (
+from fastckpt.paths.state import (
     CheckpointState,
     get_checkpoint_state,
     latest_checkpoint,

@@ -10,11 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-from fastckpt import storage
-from fastckpt.checksum import crc32c
+from fastckpt.bundle.names import list_files, staged_path
 from fastckpt.errors import FormatError
-from fastckpt.names import list_files, staged_path
-from fastckpt.storage import File, OutputFile, Stage, empty_bytes, is_network, leftovers
+from fastckpt.format.checksum import crc32c
+from fastckpt.storage import stage as storage
+from fastckpt.storage.stage import File, OutputFile, Stage, empty_bytes, is_network, leftovers
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
 CONTENT = bytes(range(256)) * 3000  # three chunks, the last one not full

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import fastckpt
-from fastckpt.optimizer_names import list_optimizer_names
+from fastckpt.analysis.optimizer import list_optimizer_names
 
 
 @settings(max_examples=60, deadline=None)

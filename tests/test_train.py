@@ -13,7 +13,7 @@ from test_golden import numpy_name, sha256_of, values_digest
 
 import fastckpt
 from fastckpt import train
-from fastckpt.names import index_path
+from fastckpt.bundle.names import index_path
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 CASES = [

@@ -27,7 +27,6 @@ from oracle import QUANTIZED, OracleError, from_bytes, numpy_dtype, to_tensor
 from slice_keys import slice_key
 
 import fastckpt
-from fastckpt.dtypes import by_number
 from fastckpt.errors import (
     CheckpointError,
     ChecksumError,
@@ -35,8 +34,9 @@ from fastckpt.errors import (
     TensorNotFoundError,
     UnsupportedError,
 )
-from fastckpt.v1 import V1Checkpoint, open_v1
-from fastckpt.v1_writer import Part, write_parts, write_v1
+from fastckpt.format.dtypes import by_number
+from fastckpt.v1.reader import V1Checkpoint, open_v1
+from fastckpt.v1.writer import Part, write_parts, write_v1
 
 TESTS = Path(__file__).resolve().parent
 GOLDEN = TESTS / "golden"

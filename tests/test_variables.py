@@ -9,7 +9,7 @@ import pytest
 from fresh import run
 
 import fastckpt
-from fastckpt.variables import named_variables, restore_all
+from fastckpt.train.variables import named_variables, restore_all
 
 F32 = np.float32
 
@@ -674,7 +674,7 @@ def test_tensorflow_variables_go_both_ways(tmp_path):
     code = """
         import sys
         import numpy as np, tensorflow as tf, fastckpt
-        from fastckpt.variables import named_variables, restore_all
+        from fastckpt.train.variables import named_variables, restore_all
 
         def make(fill):
             return [
@@ -722,7 +722,7 @@ def test_keras_without_tensorflow_is_restored(tmp_path, backend):
         import os, sys
         os.environ.update(KERAS_BACKEND=sys.argv[2], KERAS_HOME=sys.argv[1])
         import keras, numpy as np
-        from fastckpt.variables import named_variables, restore_all
+        from fastckpt.train.variables import named_variables, restore_all
 
         model = keras.Sequential([
             keras.layers.Input((3,)),
@@ -755,7 +755,7 @@ def test_keras_under_tensorflow_is_restored(tmp_path):
         import os, sys
         os.environ.update(KERAS_BACKEND="tensorflow", KERAS_HOME=sys.argv[1])
         import keras, numpy as np
-        from fastckpt.variables import named_variables, restore_all
+        from fastckpt.train.variables import named_variables, restore_all
 
         model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2, name="a")],
                                  name="net")

@@ -2,7 +2,7 @@
  *
  * Whole tables, put together from csrc/'s parts by the rules of docs/format.md, "Table
  * container", so that they can be compared with the files that TensorFlow writes. In the library
- * fastckpt/_sstable.pyx does this.
+ * fastckpt/format/_table.pyx does this.
  */
 #ifndef FASTCKPT_TESTS_TABLE_WRITER_H_
 #define FASTCKPT_TESTS_TABLE_WRITER_H_

@@ -14,7 +14,7 @@ import numpy as np
 
 import fastckpt
 from fastckpt import train
-from fastckpt.names import split_staged, strip_suffix
+from fastckpt.bundle.names import split_staged, strip_suffix
 
 from .layer import strike
 from .saves import Save

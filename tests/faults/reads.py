@@ -11,7 +11,7 @@ import numpy as np
 
 import fastckpt
 from fastckpt import train
-from fastckpt.v1_writer import write_v1
+from fastckpt.v1.writer import write_v1
 
 from .acts import NEW, OLD, both, train_to, values, write, write_slices
 

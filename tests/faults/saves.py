@@ -8,8 +8,8 @@ from pathlib import Path
 
 import fastckpt
 from fastckpt import train
-from fastckpt.metagraph import SaverDef
-from fastckpt.v1_writer import write_v1
+from fastckpt.graph.meta import SaverDef
+from fastckpt.v1.writer import write_v1
 
 from .acts import (
     NEW,

@@ -15,7 +15,7 @@ import zlib
 import bundle_bytes as bb
 from fuzz.inputs import pack, unpack
 
-from fastckpt.checksum import crc32c
+from fastckpt.format.checksum import crc32c
 
 bb.crc32c = crc32c  # the same, but not in Python
 

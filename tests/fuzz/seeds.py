@@ -19,7 +19,7 @@ sys.path[:0] = [str(TESTS), str(GOLDEN / "scripts")]
 from fuzz.inputs import pack  # noqa: E402 - found through the line above
 
 import fastckpt  # noqa: E402
-from fastckpt.conversion import convert  # noqa: E402
+from fastckpt.interop.convert import convert  # noqa: E402
 
 MAX_SIZE = 8000  # bytes of an input
 

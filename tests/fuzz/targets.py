@@ -20,13 +20,13 @@ from fuzz.tiles import build_tiled, read_index
 from slice_keys import slice_key as reference_key
 
 import fastckpt
-from fastckpt._payload import decode_strings, encode_strings, verify_variants
-from fastckpt._proto import decode_entry, encode_entry, slice_key
-from fastckpt.checksum import crc32c, mask
-from fastckpt.conversion import convert
-from fastckpt.nodes import Function
-from fastckpt.object_graph import decode_graph, encode_graph
-from fastckpt.state import get_checkpoint_state, latest_checkpoint, read_state, write_state
+from fastckpt.format._payload import decode_strings, encode_strings, verify_variants
+from fastckpt.format._record import decode_entry, encode_entry, slice_key
+from fastckpt.format.checksum import crc32c, mask
+from fastckpt.graph.nodes import Function
+from fastckpt.graph.objects import decode_graph, encode_graph
+from fastckpt.interop.convert import convert
+from fastckpt.paths.state import get_checkpoint_state, latest_checkpoint, read_state, write_state
 
 HDF5 = b"\x89HDF\r\n\x1a\n"  # what such files begin with
 

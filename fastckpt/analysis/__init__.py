@@ -1,0 +1,1 @@
+"""What checkpoints contain, in numbers and differences."""

@@ -1,0 +1,1 @@
+"""V2 checkpoints, TensorFlow's tensor bundle: reader and writer."""

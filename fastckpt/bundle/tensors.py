@@ -1,0 +1,336 @@
+"""From the bytes of index entries to arrays: whole tensors, regions, and slices put together.
+
+Works on anything that offers what `Source` says; knows neither the index nor the views of
+`_reader`. Everything that comes out is private memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import numpy as np
+
+from ..errors import ChecksumError, FormatError, UnsupportedError
+from ..format._payload import decode_strings, verify_variants
+from ..format._record import Entry, decode_entry, encode_name, slice_key
+from ..format.dtypes import STRING, DType, by_number
+from ..format.slices import Box, Region, byte_runs, find_tiling_fault, overlap, resolve, spell
+from ..storage.stage import File, empty_bytes
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = [
+    "MAX_RANK",
+    "Part",
+    "Source",
+    "check_rank",
+    "dtype_of",
+    "locate",
+    "read_parts",
+    "read_region",
+    "read_tensor",
+    "slice_parts",
+    "stored_size",
+    "verify_tensor",
+]
+
+MAX_RANK: Final = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
+_VARIANT: Final = 21
+_MAX_SIZE: Final = 2**63 - 1
+
+
+class Source(Protocol):
+    """Where entries and their bytes come from."""
+
+    @property
+    def index_path(self) -> str: ...
+    @property
+    def byteorder(self) -> str: ...
+    def _record(self, key: bytes) -> bytes | None: ...
+    def _shard_file(self, number: int, what: str) -> File: ...
+
+
+class Part(NamedTuple):
+    """One slice of a partitioned tensor: its box as stored and spelt out, and its entry."""
+
+    stored: Box
+    box: Box
+    entry: Entry
+    what: str
+
+
+def dtype_of(path: str, what: str, number: int) -> DType:
+    """Return the row of a dtype. Raises `UnsupportedError` for an unknown number; `what` has it."""
+    dtype = by_number(number)
+    if dtype is None:
+        problem = f"expected a known dtype, got number {number}"
+        raise UnsupportedError(path, f"entry of {what}", problem)
+    return dtype
+
+
+def check_rank(source: Source, shape: tuple[int, ...], what: str) -> None:
+    """Raise `UnsupportedError` for more dimensions than an array can have."""
+    if len(shape) > MAX_RANK:
+        problem = f"expected at most NumPy's {MAX_RANK} dimensions, got {len(shape)}"
+        raise UnsupportedError(source.index_path, what, problem)
+
+
+def locate(source: Source, entry: Entry, what: str) -> File:
+    """Return the file that holds an entry's bytes, once it is sure that they can be there.
+
+    The entry is of a tensor or a slice that is stored in one piece.
+    """
+    _count_items(source, entry, what)
+    file = source._shard_file(entry.shard_id, what)
+    if not 0 <= entry.offset <= file.size or not 0 <= entry.size <= file.size - entry.offset:
+        problem = f"expected {entry.size} bytes, but the file ends at {file.size}"
+        raise FormatError(file.path, f"{what} at {entry.offset}", problem)
+    return file
+
+
+def _count_items(source: Source, entry: Entry, what: str) -> int:
+    """Return the number of elements, after a check that the entry's size is what they need.
+
+    Dimensions must multiply to less than 2**63 bytes even beside one of 0: NumPy's own rule.
+    """
+    dtype = dtype_of(source.index_path, what, entry.dtype)
+    largest = math.prod(dim for dim in entry.shape if dim > 0) * dtype.numpy.itemsize
+    if largest > _MAX_SIZE:
+        problem = f"expected less than 2**63 bytes, got the shape {entry.shape}"
+        raise FormatError(source.index_path, f"entry of {what}", problem)
+    count = math.prod(entry.shape)
+    if dtype.is_fixed and count * dtype.item_size != entry.size:
+        problem = (
+            f"expected {count * dtype.item_size} bytes for dtype {dtype.name} and shape "
+            f"{entry.shape}, got {entry.size}"
+        )
+        raise FormatError(source.index_path, f"entry of {what}", problem)
+    return count
+
+
+def slice_parts(source: Source, name: str, whole: Entry) -> Iterator[Part]:
+    """Yield the slices of a partitioned tensor, in the order in which its entry lists them.
+
+    Raises `FormatError` for one without an entry of its own, or that does not fit the tensor.
+    """
+    key = encode_name(name)
+    for stored in whole.slices:
+        what = f"slice {spell(stored)} of tensor {name!r}"
+        box = resolve(stored, whole.shape)
+        if box is None:
+            problem = f"expected a part of the shape {whole.shape}, got one beyond it"
+            raise FormatError(source.index_path, what, problem)
+        record = source._record(slice_key(key, stored))
+        if record is None:
+            raise FormatError(source.index_path, what, "expected an entry of its own, got none")
+        entry = decode_entry(record, source.index_path, what)
+        shape = tuple(length for _, length in box)
+        if (entry.dtype, entry.shape, entry.slices) != (whole.dtype, shape, ()):
+            problem = (
+                f"expected dtype {whole.dtype} and shape {shape}, as the tensor has it, "
+                f"got dtype {entry.dtype} and shape {entry.shape}"
+            )
+            raise FormatError(source.index_path, what, problem)
+        yield Part(stored, box, entry, what)
+
+
+def stored_size(source: Source, parts: Iterable[Part]) -> int:
+    """Return the bytes of all slices of a tensor. Raises `FormatError` if they cannot be."""
+    size = 0
+    for part in parts:
+        size += part.entry.size
+        if part.entry.size < 0 or size > _MAX_SIZE:
+            problem = f"expected sizes that add up, got {part.entry.size}"
+            raise FormatError(source.index_path, part.what, problem)
+    return size
+
+
+def read_tensor(source: Source, name: str, entry: Entry) -> npt.NDArray[Any]:
+    """Return a whole tensor, verified."""
+    what = f"tensor {name!r}"
+    check_rank(source, entry.shape, what)
+    if not entry.slices:
+        return _read_plain(source, entry, what)
+    whole = Region((0,) * len(entry.shape), entry.shape, (1,) * len(entry.shape))
+    pieces = _plan(source, name, entry, whole)
+    array = np.empty(
+        entry.shape, dtype_of(source.index_path, f"tensor {name!r}", entry.dtype).numpy
+    )
+    for part, _, places in pieces:
+        array[places] = _read_plain(source, part.entry, part.what)
+    return array
+
+
+def read_parts(
+    source: Source, name: str, entry: Entry
+) -> Iterator[tuple[Box | None, npt.NDArray[Any]]]:
+    """Yield (stored box, array) of each slice; of a tensor without slices (None, all of it)."""
+    if not entry.slices:
+        yield None, read_tensor(source, name, entry)
+    for part in slice_parts(source, name, entry):
+        check_rank(source, part.entry.shape, part.what)
+        yield part.stored, _read_plain(source, part.entry, part.what)
+
+
+def read_region(source: Source, name: str, entry: Entry, region: Region) -> npt.NDArray[Any]:
+    """Return a region of a tensor. Only the bytes that it needs are read, and not verified."""
+    what = f"tensor {name!r}"
+    check_rank(source, entry.shape, what)
+    if not entry.slices:
+        return _read_runs(source, entry, region, what)
+    pieces = _plan(source, name, entry, region)
+    array = np.empty(
+        region.counts, dtype_of(source.index_path, f"tensor {name!r}", entry.dtype).numpy
+    )
+    for part, inner, places in pieces:
+        array[places] = _read_runs(source, part.entry, inner, part.what)
+    return array
+
+
+def verify_tensor(source: Source, name: str, entry: Entry) -> None:
+    """Verify a tensor's bytes, slice by slice if it has some, in the memory of one chunk."""
+    if not entry.slices:
+        _verify_plain(source, entry, f"tensor {name!r}")
+        return
+    whole = Region((0,) * len(entry.shape), entry.shape, (1,) * len(entry.shape))
+    for part, _, _ in _plan(source, name, entry, whole):
+        _verify_plain(source, part.entry, part.what)
+
+
+def _read_plain(source: Source, entry: Entry, what: str) -> npt.NDArray[Any]:
+    """Return what one entry holds in one piece, verified."""
+    file = locate(source, entry, what)
+    dtype = dtype_of(source.index_path, what, entry.dtype)
+    if not dtype.is_fixed:
+        return _read_strings(source, file, entry, dtype, what)
+    raw = empty_bytes(entry.size)
+    _compare(file, entry, file.read_into(raw.data, entry.offset, what), what)
+    _to_native(source, raw, dtype)
+    return raw.view(dtype.numpy).reshape(entry.shape)
+
+
+def _compare(file: File, entry: Entry, actual: int, what: str) -> None:
+    if actual != entry.crc32c:
+        raise ChecksumError(file.path, f"{what} at {entry.offset}", entry.crc32c, actual)
+
+
+def _to_native(source: Source, raw: npt.NDArray[np.uint8], dtype: DType) -> None:
+    """Swap the bytes of a big-endian file's elements in place."""
+    if source.byteorder == "big" and dtype.swap_size:
+        raw.view(f"u{dtype.swap_size}").byteswap(inplace=True)
+
+
+def _read_strings(
+    source: Source, file: File, entry: Entry, dtype: DType, what: str
+) -> npt.NDArray[Any]:
+    if dtype is not STRING:
+        problem = f"expected a dtype that an array can hold, got {dtype.name}"
+        raise UnsupportedError(file.path, what, problem)
+    strings = _decode_strings(source, file, entry, what)
+    array = np.empty(entry.shape, object)
+    array.reshape(-1)[:] = strings
+    return array
+
+
+def _decode_strings(source: Source, file: File, entry: Entry, what: str) -> list[bytes]:
+    return decode_strings(
+        file.read(entry.offset, entry.size, what),
+        _count_items(source, entry, what),
+        source.byteorder == "big",
+        entry.crc32c,
+        file.path,
+        f"{what} at {entry.offset}",
+    )
+
+
+def _read_runs(source: Source, entry: Entry, region: Region, what: str) -> npt.NDArray[Any]:
+    """Return a region of what one entry holds. Strings are read whole to find the ones asked."""
+    dtype = dtype_of(source.index_path, what, entry.dtype)
+    file = locate(source, entry, what)
+    if not dtype.is_fixed:
+        strings = _read_strings(source, file, entry, dtype, what)
+        return np.asarray(strings[_to_index(region)], object).reshape(region.counts)
+    array = np.empty(region.counts, dtype.numpy)
+    if array.size == 0:
+        return array
+    runs = byte_runs(region, entry.shape, dtype.item_size)
+    targets = array.reshape((-1, *runs.shape))
+    buffer = np.empty(runs.size, np.uint8)
+    source_items = np.ndarray(runs.shape, dtype.numpy, buffer, 0, runs.strides)
+    for i, offset in enumerate(runs.offsets):
+        file.read_into(buffer.data, entry.offset + offset, what)
+        targets[i] = source_items
+    _to_native(source, array.reshape(-1).view(np.uint8), dtype)
+    return array
+
+
+def _to_index(region: Region) -> tuple[slice, ...]:
+    return tuple(
+        slice(start, start + count * step, step) for start, count, step in zip(*region, strict=True)
+    )
+
+
+_Pieces = list[tuple[Part, Region, tuple[slice, ...]]]
+
+
+def _plan(source: Source, name: str, whole: Entry, region: Region) -> _Pieces:
+    """Return what of which slice goes where in a region of a partitioned tensor.
+
+    Each piece is a slice, the region of it that is asked for, and its place in the array. After
+    this an array for them may be made: it is no larger than the files that they are in.
+    """
+    pieces: _Pieces = []
+    files: dict[str, int] = {}
+    for part in slice_parts(source, name, whole):
+        shared = overlap(region, part.box)
+        if shared is not None:
+            file = locate(source, part.entry, part.what)
+            files[file.path] = file.size
+            pieces.append((part, *shared))
+    places = [place for _, _, place in pieces]
+    _check_tiling(source, name, whole, region.counts, places, sum(files.values()))
+    return pieces
+
+
+def _check_tiling(
+    source: Source,
+    name: str,
+    whole: Entry,
+    shape: tuple[int, ...],
+    places: list[tuple[slice, ...]],
+    stored: int,
+) -> None:
+    """Raise unless places cover a shape exactly once, which takes no more bytes than `stored`.
+
+    To compare those first keeps a small file, whose slices may share their bytes, from asking
+    for a large array or for a fine grid to check it on.
+    """
+    dtype = dtype_of(source.index_path, f"tensor {name!r}", whole.dtype)
+    needed = math.prod(shape) * dtype.item_size
+    if needed > stored:
+        fault: str | None = f"that takes {needed} bytes, and the data files have {stored}"
+    else:
+        boxes = [tuple((s.start, s.stop - s.start) for s in place) for place in places]
+        fault = find_tiling_fault(shape, boxes)
+    if fault is not None:
+        problem = f"expected slices that cover {shape} exactly once, but {fault}"
+        raise FormatError(source.index_path, f"tensor {name!r}", problem)
+
+
+def _verify_plain(source: Source, entry: Entry, what: str) -> None:
+    file = locate(source, entry, what)
+    dtype = dtype_of(source.index_path, what, entry.dtype)
+    if dtype.is_fixed:
+        _compare(file, entry, file.checksum(entry.offset, entry.size, what), what)
+    elif dtype is STRING:
+        _decode_strings(source, file, entry, what)
+    elif dtype.number == _VARIANT and source.byteorder == "little":
+        payload = file.read(entry.offset, entry.size, what)
+        count = _count_items(source, entry, what)
+        verify_variants(payload, count, entry.crc32c, file.path, what)
+    else:
+        problem = f"expected bytes that can be verified, got {source.byteorder}-endian {dtype.name}"
+        raise UnsupportedError(file.path, what, problem)

@@ -1,0 +1,86 @@
+"""Every problem of a checkpoint: in its index, and bytes that are not the ones written."""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Protocol
+
+from ..errors import CheckpointError
+from ..format._record import Entry, decode_entry, decode_name
+from ..parallel import batches, ordered_map
+from ..progress import Progress, Tally
+from .tensors import Source, dtype_of, verify_tensor
+
+__all__ = ["find_problems"]
+
+
+class Audited(Source, Protocol):
+    """A `Source` whose index can be walked block by block, past what is broken."""
+
+    def _blocks(self) -> Iterator[list[tuple[bytes, bytes]] | CheckpointError]: ...
+    def _hidden(self) -> frozenset[bytes]: ...
+
+
+def find_problems(
+    source: Audited, *, threads: int | None = None, progress: Progress | None = None
+) -> Iterator[CheckpointError | OSError]:
+    """Yield every problem in key order. A file that cannot be opened is told once."""
+    unopened = set()
+    tally = Tally(progress, (size for _, size in _find_tensors(source)))
+    groups = batches(_find_tensors(source))
+    for problems, size in ordered_map(partial(_verify_each, source), groups, threads):
+        for problem in problems:
+            if isinstance(problem, OSError) and problem.errno != errno.EIO:  # of a bad block
+                if problem.filename in unopened:
+                    continue
+                unopened.add(problem.filename)
+            yield problem
+        tally.add(size)
+
+
+_Tensor = tuple[str, Entry, int]  # with the bytes to verify
+
+
+def _find_tensors(source: Audited) -> Iterator[tuple[_Tensor | CheckpointError, int]]:
+    """Yield each tensor, with the bytes to verify, or what is wrong with the index there."""
+    try:
+        hidden = source._hidden()  # verified as parts of their tensors
+    except CheckpointError:  # to be found below, at its place
+        hidden = frozenset()
+    for block in source._blocks():
+        if isinstance(block, CheckpointError):
+            yield block, 0
+            continue
+        for key, record in block:
+            if not key or key in hidden:
+                continue
+            name = decode_name(key)
+            try:
+                entry = decode_entry(record, source.index_path, f"entry of tensor {name!r}")
+                dtype = dtype_of(source.index_path, f"tensor {name!r}", entry.dtype)
+                size = math.prod(entry.shape) * dtype.item_size if entry.slices else entry.size
+                yield (name, entry, max(0, size)), max(0, size)
+            except CheckpointError as error:
+                yield error, 0
+
+
+def _verify_each(
+    source: Source, tensors: list[_Tensor | CheckpointError]
+) -> tuple[list[CheckpointError | OSError], int]:
+    """Return what is wrong with some tensors, and how many bytes they have."""
+    problems: list[CheckpointError | OSError] = []
+    size = 0
+    for tensor in tensors:
+        if isinstance(tensor, CheckpointError):
+            problems.append(tensor)
+            continue
+        name, entry, nbytes = tensor
+        size += nbytes
+        try:
+            verify_tensor(source, name, entry)
+        except (CheckpointError, OSError) as error:
+            problems.append(error.with_traceback(None))  # whose frames have the list
+    return problems, size

@@ -1,0 +1,465 @@
+"""Writing V2 checkpoints: one tensor after the other into staged files, then one commit.
+
+With an alignment of 1 both files are, byte for byte, what TensorFlow writes for the same
+tensors in the same order. docs/format.md says what that takes.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from heapq import heapreplace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex
+
+from ..format._payload import encode_strings
+from ..format._record import (
+    Entry,
+    decode_entry,
+    decode_header,
+    decode_name,
+    encode_entry,
+    encode_header,
+    encode_name,
+    slice_key,
+)
+from ..format._table import Table, TableBuilder
+from ..format.checksum import crc32c
+from ..format.dtypes import STRING, DType
+from ..format.slices import WHOLE, Box, find_tiling_fault, resolve
+from ..format.values import encode_value, payload
+from ..parallel import count_threads
+from ..storage.stage import File, OutputFile, Stage, leftovers
+from .names import index_path, list_files, shard_path
+from .tensors import dtype_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    import numpy.typing as npt
+
+__all__ = ["Writer", "merge", "write"]
+
+_LARGE: Final = 1 << 20  # bytes; a checksum of so many is worth another thread
+
+Value = Any  # what numpy.asarray takes, bytes and str
+Progress = Callable[[int, int], object]
+
+
+class Writer:
+    """Write a checkpoint tensor by tensor, in the memory of one tensor.
+
+    `path` is the prefix. A tensor goes to the shard with the fewest bytes so far. `alignment`
+    pads every tensor with zeros to a multiple of that many bytes, so that views of the file are
+    aligned; 1 packs them as TensorFlow does. With `sync` the checkpoint survives a power loss
+    once it is closed. One missing level of folders is made, as TensorFlow makes it.
+
+    Use it as a context manager: leaving the block commits, and an exception discards all.
+    Nothing appears under the final names before the commit. A checkpoint that stood there is
+    replaced: its index goes first, so that nobody finds an old index over new data.
+
+    Raises `ValueError` for an empty or duplicate name and for slices that do not tile their
+    tensor, `TypeError` for a value that has no DataType.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        num_shards: int = 1,
+        alignment: int = 64,
+        sync: bool = True,
+    ) -> None:
+        self.path = os.fsdecode(path)
+        self._num_shards = _integer("num_shards", num_shards)
+        self._alignment = _integer("alignment", alignment)
+        if num_shards < 1:
+            raise ValueError(f"num_shards: expected 1 or more, got {num_shards}")
+        if alignment < 1:
+            raise ValueError(f"alignment: expected 1 or more, got {alignment}")
+        self._sync = sync
+        self._records: dict[bytes, bytes] = {}  # key -> entry, as the index will have them
+        self._partitioned: dict[bytes, _Partitioned] = {}
+        self._stage: Stage | None = None
+        self._shards: list[OutputFile] = []
+        self._lightest: list[tuple[int, int]] = []  # a heap of (bytes, shard)
+        self._pool: Executor | None = None  # computes checksums of large tensors
+        self._is_closed = False
+
+    def add(self, name: str, value: Value) -> None:
+        """Write a tensor: an array, a scalar, a list, `bytes`, `str`, or anything that has
+        `__array__` or DLPack. Strings become DT_STRING, `str` as UTF-8."""
+        key = self._new_key(name)
+        dtype, array = encode_value(name, value)
+        self._records[key] = self._write_array(dtype, array)
+
+    def add_slice(
+        self,
+        name: str,
+        value: Value,
+        *,
+        full_shape: Sequence[int],
+        start: Sequence[int | None],
+    ) -> None:
+        """Write one part of a partitioned tensor: the box at `start` with the value's shape.
+
+        The parts may come in any order, between other tensors; on commit they must cover
+        `full_shape` exactly once. A part that is the whole makes a plain tensor, as TensorFlow
+        does. A `start` of None stands for a whole dimension and is stored as such, like "-" in
+        TensorFlow's `shape_and_slices`; partitioned variables spell every dimension with 0.
+        """
+        dtype, array = encode_value(name, value)
+        shape = tuple(_integer(f"tensor {name!r}, full_shape", dim) for dim in full_shape)
+        if len(start) != array.ndim:
+            raise ValueError(f"tensor {name!r}: {len(start)} starts for {array.ndim} dimensions")
+        box = tuple(
+            (0, WHOLE) if at is None else (_integer(f"tensor {name!r}, start", at), dim)
+            for at, dim in zip(start, array.shape, strict=True)
+        )
+        resolved = resolve(box, shape)
+        if resolved is None or tuple(length for _, length in resolved) != array.shape:
+            raise ValueError(
+                f"tensor {name!r}: a slice of shape {array.shape} at {tuple(start)} is not within "
+                f"{shape}"
+            )
+        if array.shape == shape:
+            self.add(name, array)
+            return
+        if 0 in array.shape:
+            raise ValueError(f"tensor {name!r}: a slice of shape {array.shape} holds nothing")
+        key = self._new_slice_key(name, dtype.number, shape, box)
+        self._records[key] = self._write_array(dtype, array)
+
+    def add_from(self, checkpoint: Any, tensor: str, *, name: str | None = None) -> None:
+        """Carry a tensor over from an open checkpoint, under another name if one is given.
+
+        Bytes and checksum are taken as they are and nothing is decoded, so that this also works
+        for variants. The bytes are verified on the way. Only what is stored in another byte
+        order is read and written anew; its dtype and its slices stay, too.
+        """
+        if not hasattr(checkpoint, "_parts"):
+            raise TypeError(f"expected an open checkpoint, got {type(checkpoint).__name__}")
+        name = tensor if name is None else name
+        whole = checkpoint._entry(tensor)
+        parts = checkpoint._parts(tensor)
+        if parts is None:
+            dtype = dtype_of(checkpoint.path, f"tensor {tensor!r}", whole.dtype)
+            for box, array in checkpoint._read_parts(tensor):
+                key = self._key_of_part(name, whole, box)
+                self._records[key] = self._write_array(dtype, array)
+            return
+        checkpoint._verify_data(tensor)
+        for box, entry, file in parts:
+            key = self._key_of_part(name, whole, box)
+            self._records[key] = self._copy(entry, file, f"tensor {tensor!r}")
+
+    def close(self) -> None:
+        """Commit: make the checkpoint durable and visible. Does nothing when closed already."""
+        if self._is_closed:
+            return
+        try:
+            index = self._build_index()
+            stage = self._open_stage()
+            stage.commit_file.append(index)
+            stage.commit(partial(find_obsolete, self.path))
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Discard everything that was not committed, and close."""
+        self._is_closed = True
+        self._shards = []
+        if self._stage is not None:
+            stage, self._stage = self._stage, None
+            stage.discard()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_is_closed", True):
+            self.abort()
+
+    def _key_of_part(self, name: str, whole: Entry, box: Box | None) -> bytes:
+        if box is None:
+            return self._new_key(name)
+        return self._new_slice_key(name, whole.dtype, whole.shape, box)
+
+    def _new_key(self, name: str) -> bytes:
+        key = encode_name(name)
+        if not key:
+            raise ValueError("a tensor's name must not be empty")
+        if key in self._records or key in self._partitioned:
+            raise ValueError(f"tensor {name!r}: there is one of this name already")
+        return key
+
+    def _new_slice_key(self, name: str, dtype: int, shape: tuple[int, ...], box: Box) -> bytes:
+        key = encode_name(name)
+        whole = self._partitioned.get(key)
+        if whole is None:
+            self._new_key(name)
+            whole = self._partitioned[key] = _Partitioned(dtype, shape, [])
+        if (whole.dtype, whole.shape) != (dtype, shape):
+            raise ValueError(
+                f"tensor {name!r}: a slice of dtype {dtype} and full shape {shape} beside one of "
+                f"{whole.dtype} and {whole.shape}"
+            )
+        part = slice_key(key, box)
+        if part in self._records:
+            raise ValueError(f"tensor {name!r}: there is a slice at {box} already")
+        whole.boxes.append(box)
+        return part
+
+    def _open_stage(self) -> Stage:
+        if self._is_closed:
+            raise ValueError(f"{self.path}: the writer is closed")
+        if self._stage is None:
+            stage = self._stage = Stage(index_path(self.path), sync=self._sync)
+            try:
+                self._shards = [
+                    stage.create(shard_path(self.path, shard, self._num_shards))
+                    for shard in range(self._num_shards)
+                ]
+                self._lightest = [(0, shard) for shard in range(self._num_shards)]
+            except BaseException:
+                self.abort()
+                raise
+        return self._stage
+
+    def _next_shard(self) -> int:
+        """Return the shard with the fewest bytes."""
+        if not self._shards:
+            self._open_stage()
+        return self._lightest[0][1]
+
+    def _write_array(self, dtype: DType, array: npt.NDArray[Any]) -> bytes:
+        """Append a tensor to a shard and return its record."""
+        if dtype is STRING:
+            data, crc = encode_strings(array.reshape(-1).tolist())
+            return self._append(dtype.number, array.shape, data, crc)
+        content = payload(dtype, array)
+        if self._pool is None or len(content) < _LARGE:
+            return self._append(dtype.number, array.shape, content, crc32c(content))
+        checksum = self._pool.submit(crc32c, content)
+        return self._append(dtype.number, array.shape, content, checksum.result)
+
+    def _append(
+        self,
+        dtype: int,
+        shape: tuple[int, ...],
+        data: bytes | memoryview,
+        checksum: int | Callable[[], int],
+    ) -> bytes:
+        """Append bytes to a shard. A `checksum` that can be called is, once they are written."""
+        number = self._next_shard()
+        try:
+            offset = self._shards[number].append(data, self._alignment)
+            crc = checksum() if callable(checksum) else checksum
+        except BaseException:  # the shard may hold a part of the tensor: nothing can follow it
+            self.abort()
+            raise
+        heapreplace(self._lightest, (self._shards[number].position, number))
+        return encode_entry(dtype, shape, number, offset, len(data), crc)
+
+    def _copy(self, entry: Entry, file: File, what: str) -> bytes:
+        """Append the bytes of another checkpoint's entry, in the memory of one chunk."""
+        number = self._next_shard()
+        shard = self._shards[number]
+        offset = shard.position
+        try:
+            for chunk in file.chunks(entry.offset, entry.size, what):
+                shard.append(chunk)
+            shard.append(b"", self._alignment)
+        except BaseException:
+            self.abort()
+            raise
+        heapreplace(self._lightest, (shard.position, number))
+        return encode_entry(entry.dtype, entry.shape, number, offset, entry.size, entry.crc32c)
+
+    def _build_index(self) -> bytes:
+        records = self._records
+        for key, whole in self._partitioned.items():
+            boxes = [resolve(box, whole.shape) or () for box in whole.boxes]
+            fault = find_tiling_fault(whole.shape, boxes)
+            if fault is not None:
+                raise ValueError(f"tensor {decode_name(key)!r}: {fault}")
+            records[key] = encode_entry(whole.dtype, whole.shape, 0, 0, 0, 0, whole.boxes)
+        return build_table(records, encode_header(self._num_shards))
+
+
+class _Partitioned:
+    """A partitioned tensor whose slices are being written; their boxes in that order."""
+
+    __slots__ = ("boxes", "dtype", "shape")
+
+    def __init__(self, dtype: int, shape: tuple[int, ...], boxes: list[Box]) -> None:
+        self.dtype = dtype
+        self.shape = shape
+        self.boxes = boxes
+
+
+def _integer(what: str, value: SupportsIndex) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what}: expected an int, got {type(value).__name__}") from None
+
+
+def find_obsolete(prefix: str) -> list[str]:
+    """Return the data files of a prefix, and what dead writers left there."""
+    shards, staged = list_files(prefix)
+    return [*shards, *leftovers(staged)]
+
+
+def build_table(records: Mapping[bytes, bytes], header: bytes) -> bytes:
+    """Return an index of these records."""
+    builder = TableBuilder()
+    builder.add(b"", header)
+    for key in sorted(records):
+        builder.add(key, records[key])
+    return builder.finish()
+
+
+def write(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Value],
+    *,
+    num_shards: int = 1,
+    alignment: int = 64,
+    sync: bool = True,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write a mapping of names to values as a checkpoint, in the mapping's order.
+
+    Every name and value is looked at before the first byte is written. `num_shards`,
+    `alignment`, `sync` and what is raised are as for `Writer`. With more than one of `threads`
+    (default: one per CPU, up to 8), checksums are computed beside the writing; an array must
+    not change meanwhile. `progress` is called with the bytes done and their total.
+    """
+    if not hasattr(tensors, "items"):
+        raise TypeError(f"expected a mapping of names to values, got {type(tensors).__name__}")
+    writer = Writer(path, num_shards=num_shards, alignment=alignment, sync=sync)
+    encoded: dict[bytes, tuple[DType, npt.NDArray[Any]]] = {}
+    for name, value in tensors.items():
+        key = writer._new_key(name)
+        if key in encoded:  # two spellings of one name: as text, and as escaped bytes
+            raise ValueError(f"tensor {name!r}: there is one of this name already")
+        encoded[key] = encode_value(name, value)
+    sizes = [array.nbytes for _, array in encoded.values()]
+    total = sum(sizes)
+    done = 0
+    with writer, _checksum_pool(threads, max(sizes, default=0)) as writer._pool:
+        for key, (dtype, array) in encoded.items():
+            writer._records[key] = writer._write_array(dtype, array)
+            if progress is not None:
+                done += array.nbytes
+                progress(done, total)
+
+
+def _checksum_pool(threads: int | None, largest: int) -> AbstractContextManager[Executor | None]:
+    """Return a pool of one thread, or None if it would have nothing to do."""
+    if count_threads(threads) == 1 or largest < _LARGE:
+        return nullcontext()
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1)
+
+
+def merge(prefixes: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> None:
+    """Make one checkpoint of several, as TensorFlow's MergeV2Checkpoints does.
+
+    The data files are hard-linked under their new names (copied where there are no links) and
+    only the index is written; the sources stay. Slices of one partitioned tensor come together
+    in the order of `prefixes`. The index is, byte for byte, TensorFlow's.
+
+    Raises `ValueError` for a tensor that two sources have, and for sources of different byte
+    order or version; `FileNotFoundError` for a source that is not there.
+    """
+    if isinstance(prefixes, (str, bytes, os.PathLike)):
+        raise TypeError("expected a sequence of prefixes, got a single one")
+    merged = _Merged()
+    for prefix in prefixes:
+        merged.add(os.fsdecode(prefix))
+    target = os.fsdecode(path)
+    with Stage(index_path(target), sync=True) as stage:
+        for number, source in enumerate(merged.shards):
+            stage.link(source, shard_path(target, number, len(merged.shards)))
+        if not merged.shards:
+            stage.create(shard_path(target, 0, 1))
+        stage.commit_file.append(merged.build_index())
+        stage.commit(partial(find_obsolete, target))
+
+
+class _Merged:
+    """The index that several indexes make together. `shards` are the sources' data files, in
+    the order of first use: their place is their new number."""
+
+    def __init__(self) -> None:
+        self.shards: dict[str, int] = {}
+        self._entries: dict[bytes, Entry] = {}
+        self._kind: tuple[bool, int] | None = None  # byte order and version
+
+    def add(self, prefix: str) -> None:
+        file = File(index_path(prefix))
+        table = Table(file)
+        num_shards, is_big_endian, version = decode_header(table.first(), file.path)
+        kind = (is_big_endian, version)
+        if self._kind not in (None, kind):
+            raise ValueError(f"{file.path}: byte order or version differ from the first source's")
+        self._kind = kind
+        for key, record in table.items():
+            if key:
+                name = f"tensor {decode_name(key)!r}"
+                self._add_entry(key, decode_entry(record, file.path, name), prefix, num_shards)
+
+    def _add_entry(self, key: bytes, entry: Entry, prefix: str, num_shards: int) -> None:
+        old = self._entries.get(key)
+        if old is None:
+            shard = shard_path(prefix, entry.shard_id, num_shards)
+            number = self.shards.setdefault(shard, len(self.shards))
+            self._entries[key] = _replace(entry, number, entry.slices)
+        elif old.slices and entry.slices and _is_alike(old, entry):
+            self._entries[key] = _replace(old, old.shard_id, old.slices + entry.slices)
+        else:
+            raise ValueError(f"tensor {decode_name(key)!r}: {prefix} has one of this name, too")
+
+    def build_index(self) -> bytes:
+        """Return the merged index. With no tensors at all there is one empty shard."""
+        is_big_endian = self._kind is not None and self._kind[0]
+        records = {
+            key: encode_entry(
+                entry.dtype,
+                entry.shape,
+                entry.shard_id,
+                entry.offset,
+                entry.size,
+                entry.crc32c,
+                entry.slices,
+            )
+            for key, entry in self._entries.items()
+        }
+        header = encode_header(max(1, len(self.shards)), is_big_endian=is_big_endian)
+        return build_table(records, header)
+
+
+def _replace(entry: Entry, shard_id: int, slices: tuple[Box, ...]) -> Entry:
+    return Entry(entry.dtype, entry.shape, shard_id, entry.offset, entry.size, entry.crc32c, slices)
+
+
+def _is_alike(a: Entry, b: Entry) -> bool:
+    return (a.dtype, a.shape) == (b.dtype, b.shape)

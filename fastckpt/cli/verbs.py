@@ -1,0 +1,92 @@
+"""The verbs of the command line, and the parsers of their arguments.
+
+A verb is two functions of the module that `VERBS` names: ``VERB_options`` adds its arguments to a
+parser, ``VERB`` does it with the public functions of the package and returns the exit status. Only
+the module of the verb that was typed is imported, and that imports what it needs when it needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any, Final, NoReturn
+
+from ..text import printable
+
+__all__ = ["MISTAKE", "MODULES", "VERBS", "did_you_mean", "list_verbs", "make_parser"]
+
+MISTAKE: Final = 2  # the exit status
+VERBS: Final = {
+    "Look": {
+        "ls": ("look", "list the tensors"),
+        "tree": ("look", "list them as a tree of their names"),
+        "show": ("look", "print a tensor, or a part of it, and its statistics"),
+        "stats": ("look", "print the statistics of all tensors"),
+        "state": ("look", "print a folder's state file, or repair it"),
+        "meta": ("look", "print what a .meta graph holds"),
+        "objects": ("look", "print the object graph of TensorFlow 2 and Keras"),
+    },
+    "Check": {
+        "verify": ("check", "read every byte and compare all checksums"),
+        "doctor": ("check", "explain what is wrong with a path, and what to do"),
+        "diff": ("check", "compare two checkpoints"),
+        "report": ("check", "write one HTML page about a checkpoint, or about two"),
+    },
+    "Edit without copying": {
+        "rename": ("edit", "give tensors other names"),
+        "subset": ("edit", "keep some of the tensors"),
+        "alias": ("edit", "give tensors further names"),
+        "merge": ("edit", "make one checkpoint of several"),
+        "align": ("edit", "begin every tensor at a multiple of so many bytes"),
+    },
+    "Write anew": {
+        "reshard": ("edit", "change the number of data files"),
+        "average": ("edit", "average the weights of several checkpoints"),
+        "cast": ("edit", "change dtypes"),
+        "convert": ("edit", "to and from .npz, safetensors, HDF5 and zarr"),
+    },
+    "Other": {
+        "completion": ("completion", "print a script that completes commands in a shell"),
+    },
+}
+MODULES: Final = {verb: row for verbs in VERBS.values() for verb, row in verbs.items()}
+
+
+def list_verbs() -> list[str]:
+    """Return the verbs, in the order in which --help has them."""
+    return list(MODULES)
+
+
+def make_parser(verb: str) -> tuple[argparse.ArgumentParser, Any]:
+    """Return the parser of a verb's arguments, and the function that does it."""
+    name, summary = MODULES[verb]
+    module = import_module(f".{name}", __package__)
+    options, run = getattr(module, f"{verb}_options"), getattr(module, verb)
+    parser = _Parser(
+        prog=f"fastckpt {verb}",
+        description=f"{summary[0].upper()}{summary[1:]}. {run.__doc__ or ''}".strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser, run
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says which option may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0]
+        if unknown.startswith("-"):
+            message += did_you_mean(unknown, self._option_string_actions)
+        self.exit(MISTAKE, f"{self.prog}: {printable(message)}\ntry '{self.prog} --help'\n")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that names what may have been meant; "" for nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""

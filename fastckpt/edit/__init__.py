@@ -1,0 +1,1 @@
+"""Checkpoints made from checkpoints: renamed, cut down, averaged, cast."""

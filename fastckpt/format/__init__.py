@@ -1,0 +1,1 @@
+"""Bytes to values and back: tables, records, messages, dtypes, slices. Opens no file."""

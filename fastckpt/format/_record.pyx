@@ -1,0 +1,222 @@
+"""The records of an index: C structs to and from Python values. Knows no file.
+
+The messages are in csrc/entry.h. A slice is a tuple of (start, length), one per dimension, a
+length of -1 being the whole dimension.
+"""
+
+from cpython.long cimport PyLong_FromLongLong
+from cpython.ref cimport Py_INCREF, PyObject
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+
+from fastckpt.format._csrc cimport (
+    FCK_BIG_ENDIAN, FCK_LITTLE_ENDIAN, FCK_MAX_RANK, FCK_VERSION, cbool, fck_buf, fck_buf_free,
+    fck_entry, fck_entry_append_slice, fck_entry_decode, fck_entry_encode, fck_entry_next_slice,
+    fck_header, fck_header_decode, fck_header_encode, fck_reader, fck_reader_make, fck_slice,
+    fck_slice_key,
+)
+from fastckpt.format._status cimport check
+
+from fastckpt.errors import FormatError, UnsupportedError
+
+
+cdef extern from "Python.h":
+    void PyObject_GC_UnTrack(PyObject *o)
+
+
+cdef class Entry:
+    """What the index says of a tensor, or of one slice of one. `crc32c` is not masked."""
+
+    def __init__(self, int dtype, tuple shape not None, int shard_id, int64_t offset,
+                 int64_t size, uint32_t crc32c, tuple slices not None=()):
+        self.dtype = dtype
+        self.shape = shape
+        self.shard_id = shard_id
+        self.offset = offset
+        self.size = size
+        self.crc32c = crc32c
+        self.slices = slices
+
+
+cdef uint32_t unmask_crc(uint32_t masked) noexcept:
+    """What checksum.unmask does, for the hot path."""
+    cdef uint32_t rotated = masked - <uint32_t>0xa282ead8
+    return rotated >> 17 | rotated << 15
+
+
+cdef uint32_t mask_crc(uint32_t crc) noexcept:
+    """What checksum.mask does."""
+    return (crc >> 15 | crc << 17) + <uint32_t>0xa282ead8
+
+
+cdef tuple shape_of(const fck_entry *entry):
+    cdef tuple shape = PyTuple_New(entry.rank)
+    cdef uint32_t i
+    for i in range(entry.rank):
+        dim = PyLong_FromLongLong(entry.dims[i])
+        Py_INCREF(dim)  # stolen by the tuple
+        PyTuple_SET_ITEM(shape, i, dim)
+    # Integers make no cycles. The collector would find that out for each of a hundred thousand.
+    PyObject_GC_UnTrack(<PyObject *>shape)
+    return shape
+
+
+cdef Entry entry_of(const fck_entry *entry, path, what):
+    slices = _slices_of(entry.message, path, what) if entry.slice_count > 0 else ()
+    return Entry(entry.dtype, shape_of(entry), entry.shard_id, entry.offset, entry.size,
+                 unmask_crc(entry.masked_crc32c), slices)
+
+
+cdef tuple _slices_of(fck_reader message, path, what):
+    cdef fck_slice part
+    cdef cbool found = True
+    cdef uint32_t i
+    slices = []
+    while True:
+        check(fck_entry_next_slice(&message, &part, &found), path, what)
+        if not found:
+            return tuple(slices)
+        slices.append(tuple([(part.start[i], part.length[i]) for i in range(part.rank)]))
+
+
+cdef fck_reader _reader_of(bytes data):
+    return fck_reader_make(<const uint8_t *><const char *>data, len(data))
+
+
+cdef bytes _take(fck_buf *buffer):
+    """The bytes of a buffer, which is freed."""
+    try:
+        return (<const char *>buffer.data)[:buffer.size] if buffer.size else b""
+    finally:
+        fck_buf_free(buffer)
+
+
+def decode_entry(bytes record not None, path, what):
+    """Return the `Entry` of a record. Raises `FormatError`."""
+    cdef fck_entry entry
+    check(fck_entry_decode(_reader_of(record), &entry), path, what)
+    return entry_of(&entry, path, what)
+
+
+def encode_entry(int32_t dtype, tuple shape not None, int32_t shard_id, int64_t offset,
+                 int64_t size, uint32_t crc32c, slices=()):
+    """Return the record of a tensor. `crc32c` is not masked; beside slices there is none.
+
+    Raises `ValueError` for more than 254 dimensions.
+    """
+    cdef fck_entry entry
+    cdef fck_slice part
+    cdef fck_buf out = fck_buf(NULL, 0, 0)
+    cdef uint32_t i
+    if len(shape) > FCK_MAX_RANK:
+        raise ValueError(f"a checkpoint holds at most {FCK_MAX_RANK} dimensions")
+    entry.dtype = dtype
+    entry.shard_id = shard_id
+    entry.offset = offset
+    entry.size = size
+    entry.masked_crc32c = 0 if slices else mask_crc(crc32c)
+    entry.rank = <uint32_t>len(shape)
+    for i in range(entry.rank):
+        entry.dims[i] = shape[i]
+    try:
+        check(fck_entry_encode(&entry, &out), "", "")
+        for box in slices:
+            _fill_slice(&part, box)
+            check(fck_entry_append_slice(&part, &out), "", "")
+        return (<const char *>out.data)[:out.size]
+    finally:
+        fck_buf_free(&out)
+
+
+cdef int _fill_slice(fck_slice *part, tuple box) except -1:
+    if len(box) > FCK_MAX_RANK:
+        raise ValueError(f"a checkpoint holds at most {FCK_MAX_RANK} dimensions")
+    part.rank = 0
+    for start, length in box:
+        part.start[part.rank] = start
+        part.length[part.rank] = length
+        part.rank += 1
+    return 0
+
+
+def slice_key(bytes name not None, tuple box not None):
+    """Return the key of one slice's own entry."""
+    cdef fck_slice part
+    cdef fck_buf out = fck_buf(NULL, 0, 0)
+    _fill_slice(&part, box)
+    try:
+        check(fck_slice_key(<const uint8_t *><const char *>name, len(name), &part, &out), "", "")
+    except MemoryError:
+        fck_buf_free(&out)
+        raise
+    return _take(&out)
+
+
+def decode_header(first, path):
+    """Return (num_shards, is_big_endian, version) of a table's first entry: (key, record).
+
+    Raises `FormatError` for one that is missing or broken, and `UnsupportedError` for
+    one that only a newer reader may read.
+    """
+    cdef fck_header header
+    what = "bundle header"
+    if first is None or first[0]:
+        raise FormatError(path, what, "expected an entry with the empty key, got none")
+    record = first[1]
+    check(fck_header_decode(_reader_of(record), &header), path, what)
+    if header.min_consumer > FCK_VERSION or header.is_refused:
+        asked = "this version refused" if header.is_refused else f"version {header.min_consumer}"
+        raise UnsupportedError(
+            path, what, f"expected a bundle that version {FCK_VERSION} may read, got {asked}")
+    if header.num_shards < 1:
+        raise FormatError(path, what, f"expected 1 shard or more, got {header.num_shards}")
+    if header.endianness not in (FCK_LITTLE_ENDIAN, FCK_BIG_ENDIAN):
+        raise FormatError(path, what, f"expected endianness 0 or 1, got {header.endianness}")
+    return header.num_shards, header.endianness == FCK_BIG_ENDIAN, header.producer
+
+
+def encode_header(int32_t num_shards, *, bint is_big_endian=False):
+    """Return the record under the empty key."""
+    cdef fck_buf out = fck_buf(NULL, 0, 0)
+    cdef int32_t endianness = FCK_BIG_ENDIAN if is_big_endian else FCK_LITTLE_ENDIAN
+    check(fck_header_encode(num_shards, endianness, &out), "", "")
+    return _take(&out)
+
+
+cdef bytes key_of(str name):
+    """The key of a name: UTF-8, with surrogate escapes for bytes that are not."""
+    cdef Py_ssize_t size
+    cdef const char *data
+    try:
+        data = PyUnicode_AsUTF8AndSize(name, &size)
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogateescape")
+    return data[:size]
+
+
+cdef str name_of(const unsigned char *key, size_t size):
+    return PyUnicode_DecodeUTF8(<const char *>key, <Py_ssize_t>size, "surrogateescape")
+
+
+cdef str exact_name(name):
+    """A name as `str` itself, also from a subclass such as numpy.str_."""
+    if type(name) is str:
+        return name
+    if isinstance(name, str):
+        return str.__str__(name)
+    raise TypeError(f"expected a tensor's name of type str, got {type(name).__name__}")
+
+
+def encode_name(name):
+    """Return a tensor's key. Raises `ValueError` for a name that no bytes decode to, `TypeError`
+    for one that is not a `str`."""
+    try:
+        return key_of(exact_name(name))
+    except UnicodeEncodeError as error:
+        raise ValueError(f"tensor {name!r}: {error}") from None
+
+
+def decode_name(bytes key not None):
+    """Return a tensor's name."""
+    return name_of(<const unsigned char *><const char *>key, len(key))

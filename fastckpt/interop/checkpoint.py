@@ -1,0 +1,106 @@
+"""Checkpoints themselves, as the source or the target of a conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from ..bundle._reader import Checkpoint
+from ..bundle.writer import Writer
+from ..format._record import encode_name
+from ..graph.objects import GRAPH_KEY, read_object_graph
+from .base import Tensor, by_name, refuse
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+__all__ = ["CheckpointSource", "CheckpointTarget"]
+
+_CONFIG: Final = "/.ATTRIBUTES/OBJECT_CONFIG_JSON"  # Keras's description of an object, no value
+
+
+class CheckpointSource:
+    """The tensors of an open checkpoint, in key order. All that is read is verified.
+
+    With `is_readable` those of an object-based checkpoint are called as `Checkpoint.variables`
+    calls them, and what is there for TensorFlow only is left out: the object graph, the counter of
+    saves and the descriptions of Keras's objects. Tensors that are no object's value, those of
+    lookup tables, say, keep their names.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, is_readable: bool) -> None:
+        self.path = checkpoint.path
+        self._checkpoint = checkpoint
+        infos = {info.name: info for info in checkpoint.infos()}
+        self._keys = _readable_names(checkpoint, infos) if is_readable else {n: n for n in infos}
+        self._infos = infos
+
+    def tensors(self) -> list[Tensor]:
+        return [self._describe(name, key) for name, key in self._keys.items()]
+
+    def read(self, name: str) -> Array:
+        return self._checkpoint.get_tensor(self._keys[name], copy=True)
+
+    def close(self) -> None:
+        """Do nothing: the checkpoint may be the caller's."""
+
+    def _describe(self, name: str, key: str) -> Tensor:
+        info = self._infos[key]
+        dtype = by_name(info.tf_dtype)
+        if dtype is None:
+            raise refuse(self.path, name, f"expected a known dtype, got {info.tf_dtype}")
+        return Tensor(name, dtype, info.shape, info.nbytes)
+
+
+def _readable_names(checkpoint: Checkpoint, keys: Iterable[str]) -> dict[str, str]:
+    """Return {readable name: name of the tensor}."""
+    graph = read_object_graph(checkpoint)
+    if graph is None:
+        return {key: key for key in keys}
+    paths = {key: path for path, key in graph.variables().items()}
+    names: dict[str, str] = {}
+    for key in keys:
+        if key in (GRAPH_KEY, graph.save_counter) or key.endswith(_CONFIG):
+            continue
+        name = paths.get(key, key)
+        if name in names:
+            raise ValueError(
+                f"{checkpoint.path}: tensors {names[name]!r} and {key!r} would both be called "
+                f"{name!r}; convert with names='keys'"
+            )
+        names[name] = key
+    return names
+
+
+class CheckpointTarget:
+    """A checkpoint in the making, by `Writer`. It holds every tensor that has an array form."""
+
+    def __init__(self, path: str, tensors: Sequence[Tensor]) -> None:
+        for tensor in tensors:
+            if not encode_name(tensor.name):
+                raise ValueError("a tensor's name must not be empty")
+            if tensor.dtype.name in ("resource", "variant"):
+                why = f"expected a dtype that an array can hold, got {tensor.dtype.name}"
+                raise refuse(path, tensor.name, why)
+        self.path = path
+        self.order = tensors
+
+    def add(self, tensor: Tensor, array: Array) -> None:
+        writer = self._writer
+        # not Writer.add, for which an array of int8 is no qint8
+        writer._records[writer._new_key(tensor.name)] = writer._write_array(tensor.dtype, array)
+
+    def __enter__(self) -> CheckpointTarget:
+        self._writer = Writer(self.path)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)

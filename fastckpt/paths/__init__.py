@@ -1,0 +1,1 @@
+"""What a path means, and what is opened or listed by one."""

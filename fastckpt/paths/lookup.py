@@ -1,0 +1,83 @@
+"""Which checkpoints there are, by the files of a prefix: look, and remove.
+
+TensorFlow takes every prefix for a glob pattern. Here a file of exactly that name comes first, and
+only what has none is matched as a pattern: a prefix with brackets in it is found, and removing
+one with a `*` removes nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from glob import escape, glob
+from typing import Final
+
+from ..bundle.names import index_path, list_files
+
+__all__ = ["V2", "checkpoint_exists", "get_checkpoint_mtimes", "meta_path", "remove_checkpoint"]
+
+V2: Final = 2  # SaverDef.V2
+
+_SHARDS_OF = re.compile(r"-[\d\?]+-of-\d+$")
+_V1_PATTERN = re.compile(r"(?P<prefix>.*)(?P<shards>-\?{5}-of-\d{5,})", re.DOTALL)
+
+
+def checkpoint_exists(checkpoint_prefix: str | os.PathLike[str]) -> bool:
+    """Whether there is a checkpoint: a V2 index, a V1 file, or what the prefix matches as a
+    pattern, such as the one that a sharded V1 save returns."""
+    prefix = os.fsdecode(checkpoint_prefix)
+    return bool(_matches(index_path(prefix)) or _matches(prefix))
+
+
+def get_checkpoint_mtimes(checkpoint_prefixes: Iterable[str | os.PathLike[str]]) -> list[float]:
+    """Return when checkpoints were written, in whole seconds since 1970 as TensorFlow has them.
+
+    One that does not exist is left out, so the list may be shorter than the prefixes.
+    """
+    times = []
+    for each in checkpoint_prefixes:
+        prefix = os.fsdecode(each)
+        found = _matches(index_path(prefix)) or _matches(prefix)
+        if found:
+            times.append(float(os.stat(found[0]).st_mtime_ns // 10**9))
+    return times
+
+
+def meta_path(checkpoint_path: str, meta_graph_suffix: str = "meta") -> str:
+    """Return the path of a checkpoint's graph, named as TensorFlow names it: what looks like the
+    number of a shard at the end of the path is cut off."""
+    return _SHARDS_OF.sub("", checkpoint_path) + "." + meta_graph_suffix
+
+
+def remove_checkpoint(
+    checkpoint_prefix: str | os.PathLike[str],
+    checkpoint_format_version: int = V2,
+    meta_graph_suffix: str = "meta",
+) -> None:
+    """Remove the files of a checkpoint; those that are not there are no error.
+
+    The index goes first: what is left by an interruption is not taken for a checkpoint. For a
+    version other than `SaverDef.V2` the V1 file goes, or the files of a sharded one's pattern.
+    """
+    prefix = os.fsdecode(checkpoint_prefix)
+    if checkpoint_format_version == V2:
+        paths = [index_path(prefix), *list_files(prefix)[0]]
+    else:
+        match = _V1_PATTERN.fullmatch(prefix)
+        paths = sorted(glob(escape(match["prefix"]) + match["shards"])) if match else [prefix]
+    for path in [*paths, meta_path(prefix, meta_graph_suffix)]:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(path)
+
+
+def _matches(pattern: str) -> list[str]:
+    """Return the path itself, or the files of its folder that its last part matches. Unlike for
+    TensorFlow, a folder is no pattern: a state file could have the whole disk searched."""
+    if "\0" in pattern:
+        return []
+    if os.path.lexists(pattern):
+        return [pattern]
+    folder, base = os.path.split(pattern)
+    return sorted(glob(os.path.join(escape(folder), base)))

@@ -1,0 +1,100 @@
+"""`read` and `load`: open what a path means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..bundle._reader import Bundle, Checkpoint
+from ..bundle.names import index_path
+from ..parallel import batches, ordered_map
+from ..progress import Tally
+from .resolve import candidates, not_found
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..progress import Progress
+
+__all__ = ["load", "read"]
+
+Backend = Literal["auto", "mmap", "pread"]
+Mode = Literal["r", "c"]
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    verify: bool = False,
+    backend: Backend = "auto",
+    mode: Mode = "r",
+) -> Checkpoint:
+    """Open a checkpoint. Reads the index's footer and two of its blocks, and no tensor.
+
+    `path` is the prefix (``model.ckpt-1000``), its ``.index``, any of its
+    ``.data-XXXXX-of-XXXXX``, its ``.meta``, a folder with a ``checkpoint`` state file (the
+    latest checkpoint is opened) or that file, a SavedModel folder, or a version 1 checkpoint: its
+    file, one of its shards, or their pattern (``model.ckpt-?????-of-00003``). An exact prefix wins
+    over every other reading of the same string.
+
+    With `verify` the bytes of each tensor are verified when it is first asked for; copies always
+    are, and so is every block of the index. `backend` "mmap" maps the data files; "pread" reads a
+    tensor's bytes each time that it is asked for, which is faster on network file systems and
+    safe when somebody truncates files in place; "auto" is "pread" on network file systems, else
+    "mmap". With `mode="c"` maps are copy-on-write: views are writable, the files never change.
+
+    Tensors of a version 1 checkpoint are decoded each time: always copies, always verified,
+    whatever the options.
+
+    Raises `FileNotFoundError` that names near misses, `FormatError` and `ChecksumError`.
+    """
+    name = os.fsdecode(path)
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return Bundle(name, verify=verify, backend=backend, mode=mode)
+    from ..v1.reader import V1Checkpoint, open_v1
+
+    tried = []
+    for prefix in chain([name], candidates(name)):
+        tried.append(prefix)
+        if os.path.isfile(index_path(prefix)):
+            return Bundle(prefix, verify=verify, backend=backend, mode=mode)
+        old = open_v1(prefix)
+        if old is not None:
+            return old
+    if os.path.isfile(name) and len(tried) == 1:  # a file that is no part of a V2 checkpoint
+        return V1Checkpoint(name)  # raises what is wrong with it
+    raise not_found(name, tried)
+
+
+def load(
+    path: str | os.PathLike[str],
+    names: Iterable[str] | None = None,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, npt.NDArray[Any]]:
+    """Read tensors into private, writable, verified arrays: all, in key order, or `names`.
+
+    `threads` read at the same time (default: one per CPU, up to 8). `progress` is called with
+    the bytes done and their total. Raises what `read` and `Checkpoint.get_tensor` raise; a
+    variant among all tensors is an `UnsupportedError`, so that none is dropped in silence.
+    """
+    if isinstance(names, str):
+        raise TypeError("expected an iterable of names, got a single str")
+    with read(path, backend="pread") as checkpoint:
+        infos = checkpoint.infos() if names is None else [checkpoint.info(n) for n in names]
+        sizes = {info.name: info.nbytes for info in infos}
+        tally = Tally(progress, sizes.values())
+        tensors: dict[str, npt.NDArray[Any]] = {}
+
+        def read_each(batch: list[str]) -> list[npt.NDArray[Any]]:
+            return [checkpoint.get_tensor(name, copy=True) for name in batch]
+
+        groups = list(batches(sizes.items()))
+        for group, arrays in zip(groups, ordered_map(read_each, groups, threads), strict=True):
+            tensors.update(zip(group, arrays, strict=True))
+            tally.add(sum(sizes[name] for name in group))
+        return tensors

@@ -1,0 +1,1 @@
+"""Damaged and interrupted checkpoints: diagnosis, completion, salvage."""

@@ -1,0 +1,202 @@
+"""What still verifies of a broken checkpoint, into a new one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sized
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..bundle._reader import Checkpoint
+from ..bundle.names import index_path, strip_suffix, v1_pattern, v1_shard_path
+from ..bundle.partial import Remains, find_shard_beside, open_table
+from ..bundle.writer import Writer
+from ..errors import CheckpointError, UnsupportedError
+from ..format._table import Table
+from ..paths.state import latest_checkpoint
+from ..storage.stage import File
+from ..v1.reader import V1Checkpoint, _find_shard, _read_meta, _split, _Tensor
+
+__all__ = ["SalvageReport", "salvage"]
+
+_MAX_SHARDS: Final = 100_000  # of a V1 checkpoint that are looked for by name
+
+
+@dataclass(frozen=True, slots=True)
+class SalvageReport:
+    """The tensors that were `saved`, and why each of those that were `lost` was.
+
+    `unreadable` says what is wrong with the index itself: in a block that is lost there may have
+    been tensors that nobody can name.
+    """
+
+    saved: tuple[str, ...] = ()
+    lost: dict[str, str] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"saved {_count(self.saved)}, lost {_count(self.lost)}"]
+        lines += [f"  lost {name!r}: {why}" for name, why in self.lost.items()]
+        lines += [f"  unreadable: {problem}" for problem in self.unreadable]
+        return "\n".join(lines)
+
+
+def _count(names: Sized) -> str:
+    count = len(names)
+    return f"{count} tensor{'' if count == 1 else 's'}"
+
+
+def salvage(
+    path: str | os.PathLike[str], out: str | os.PathLike[str], *, sync: bool = True
+) -> SalvageReport:
+    """Write every tensor of a checkpoint that still verifies as a new V2 checkpoint at `out`.
+
+    `path` is a prefix or one of its files, a V1 file or the pattern of its shards, or a folder
+    with a state file. Nothing is written if nothing verifies. A tensor is taken if a block of the
+    index, whose checksum is right, lists it and its bytes have the checksum that the entry says;
+    a partitioned one if that is so for every slice. Without a header the bytes count as
+    little-endian, and the data files that are there as all. `sync` is as for `Writer`.
+
+    Raises `FileNotFoundError` if there is neither an index nor a V1 file, `UnsupportedError` for
+    what only a newer version may read, and `ValueError` if `out` is the checkpoint itself.
+    """
+    prefix, is_v2 = _locate(os.fsdecode(path))
+    target = os.fsdecode(out)
+    if os.path.realpath(target) == os.path.realpath(prefix):
+        raise ValueError(f"{target}: expected another path than that of the checkpoint")
+    writer = _Target(target, sync)
+    return _salvage_v2(prefix, writer) if is_v2 else _salvage_v1(prefix, writer)
+
+
+def _locate(path: str) -> tuple[str, bool]:
+    """Return the prefix or V1 path that is meant, and whether it is V2."""
+    if os.path.isdir(path) and not os.path.isfile(index_path(path)):
+        path = latest_checkpoint(path) or path
+    for prefix in (path, strip_suffix(path)):
+        if prefix is not None and os.path.isfile(index_path(prefix)):
+            return prefix, True
+    return path, False
+
+
+def _salvage_v2(prefix: str, target: _Target) -> SalvageReport:
+    remains = Remains(index_path(prefix), find_shard_beside(prefix))
+    for problem in remains.problems:
+        if isinstance(problem, UnsupportedError) and problem.what == "bundle header":
+            raise problem
+    whole, orphans = [], {}
+    for name in remains.names:
+        if name.startswith("\0") and remains.problems:
+            orphans[name] = "it is a slice, and the entry of its tensor is lost"
+        else:
+            whole.append(name)
+    with target:
+        for name in whole:
+            target.add(remains, name)
+    target.lost.update(orphans)
+    remains.close()
+    return target.report([str(problem) for problem in remains.problems])
+
+
+def _salvage_v1(path: str, target: _Target) -> SalvageReport:
+    problems = []
+    with target:
+        for checkpoint in _open_v1(path):
+            if isinstance(checkpoint, V1Checkpoint):
+                for name in checkpoint:
+                    target.add(checkpoint, name)
+            else:
+                problems.append(str(checkpoint))
+    return target.report(list(dict.fromkeys(problems)))
+
+
+class _Target:
+    """The new checkpoint: takes tensors that verify, and remembers those that do not."""
+
+    def __init__(self, path: str, sync: bool) -> None:
+        self._path = path
+        self._writer = Writer(path, sync=sync)
+        self._saved: dict[str, None] = {}
+        self.lost: dict[str, str] = {}
+
+    def add(self, source: Remains | V1Checkpoint, name: str) -> None:
+        """Carry a tensor over if it verifies. One that has been, by another shard, is not again."""
+        if name in self._saved:
+            return
+        try:
+            _verify(source, name)
+            self._writer.add_from(source, name)
+        except (CheckpointError, OSError) as error:
+            if self._writer._is_closed or self._is_ours(error):  # what failed is the target
+                raise
+            self.lost.setdefault(name, str(error))
+        else:
+            self._saved[name] = None
+            self.lost.pop(name, None)
+
+    def _is_ours(self, error: CheckpointError | OSError) -> bool:
+        return isinstance(error, OSError) and str(error.filename).startswith(self._path + ".")
+
+    def report(self, unreadable: list[str]) -> SalvageReport:
+        return SalvageReport(tuple(self._saved), self.lost, tuple(unreadable))
+
+    def __enter__(self) -> _Target:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None and self._saved:
+            self._writer.close()
+        else:
+            self._writer.abort()
+
+
+def _verify(source: Remains | V1Checkpoint, name: str) -> None:
+    """Verify what `Writer.add_from` would read piece by piece, the first of them written before
+    the last is looked at. What it copies as bytes it verifies first itself."""
+    if isinstance(source, Checkpoint):
+        source.get_tensor(name)
+    elif source._parts(name) is None:
+        source._verify_data(name)
+
+
+class _Mended(V1Checkpoint):
+    """One file of a V1 checkpoint by itself, through a table that may have been mended."""
+
+    def __init__(self, table: Table) -> None:
+        tensors: dict[bytes, _Tensor] = {}
+        version = _read_meta(table, 0, tensors)
+        Checkpoint.__init__(self, table.file.path, "V1", 1, version, "little")
+        self._tables = [table]
+        self._tensors = dict(sorted(tensors.items()))
+
+
+def _open_v1(path: str) -> Iterator[V1Checkpoint | CheckpointError | OSError]:
+    """Yield the checkpoint if all of it can be opened; else what is wrong, and each of its files
+    that can be opened by itself."""
+    whole, paths = _list_v1(path)
+    try:
+        yield V1Checkpoint(whole)
+        return
+    except (CheckpointError, OSError) as error:
+        if not paths:
+            raise
+        yield error
+    for each in paths:
+        try:
+            table, _ = open_table(File(each))
+            if table is not None:
+                yield _Mended(table)
+        except (CheckpointError, OSError) as error:
+            yield error
+
+
+def _list_v1(path: str) -> tuple[str, list[str]]:
+    """Return what `V1Checkpoint` takes for a path, and the files of it that are there."""
+    parts = _split(path)
+    if os.path.isfile(path) and parts is None:
+        return path, [path]
+    found = _find_shard(*(parts or (path, None)))
+    if found is None:
+        return path, []
+    prefix, count = (parts or (path, 0))[0], found[1]
+    paths = [v1_shard_path(prefix, shard, count) for shard in range(min(count, _MAX_SHARDS))]
+    return v1_pattern(prefix, count), [each for each in paths if os.path.isfile(each)]

@@ -1,0 +1,1 @@
+"""V1 checkpoints: reader and writer."""
