@@ -30,14 +30,17 @@ FUZZ_CFLAGS = -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=pointer-
     -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 BIN = $(VENV)/bin
+# what pytest adds by itself (pythonpath in pyproject.toml), for the scripts of the tests
+ON_PATH = PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tests/support:$(CURDIR)/tests/golden/scripts
 # what measures memory, limits it or preloads a library of its own, looks for the package's sources
 # in the checkout, or needs other packages
-NOT_ASAN = $(addprefix tests/test_, \
-    lifetime.py layers.py gil.py convert.py convert_formats.py convert_hostile.py cli.py docs.py \
-    notebook.py report_browser.py crash.py power_loss.py faults.py odd_files.py large_files.py)
-TF1_TESTS = $(addprefix tests/test_, \
-    interop.py property.py saver_steps.py saver_tf1.py v1.py metagraph.py objects.py edit.py \
-    arithmetic.py)
+NOT_ASAN = $(addprefix tests/, test_layers.py test_docs.py test_notebook.py cli interop \
+    bundle/test_lifetime.py bundle/test_gil.py bundle/test_large_files.py storage/test_crash.py \
+    storage/test_power_loss.py storage/test_faults.py storage/test_odd_files.py \
+    analysis/test_report_browser.py)
+TF1_TESTS = $(addprefix tests/, bundle/test_interop.py bundle/test_property.py \
+    train/test_saver_steps.py train/test_saver_tf1.py v1/test_reader.py graph/test_meta.py \
+    train/test_objects.py edit)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*/*.pyx fastckpt/*/*.pxd)
 
 .PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage faults docs bench lint clean
@@ -64,19 +67,19 @@ test-asan: $(VENV_ASAN)/.built
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc \
 	    $(VENV_ASAN)/bin/pytest -k "not memory" -m "not live" \
-	    $(filter-out $(NOT_ASAN), $(wildcard tests/test_*.py))
+	    $(addprefix --ignore=, $(NOT_ASAN))
 
 # T seconds in all, 2 targets at a time; then against TensorFlow's reader.
 fuzz: $(VENV_FUZZ)/.built $(VENV)/.tools
-	$(VENV_FUZZ)/bin/python tests/fuzz/run.py --seconds $$(($(T) * 9 / 10)) $(FUZZ_ARGS)
-	$(BIN)/python tests/fuzz/differential.py --seconds $$(($(T) / 10))
+	$(ON_PATH) $(VENV_FUZZ)/bin/python tests/fuzz/run.py --seconds $$(($(T) * 9 / 10)) $(FUZZ_ARGS)
+	$(ON_PATH) $(BIN)/python tests/fuzz/differential.py --seconds $$(($(T) / 10))
 
 # Every point of every kind of save; `make test` has a part of it.
 faults: $(VENV)/.tools
 	for kind in crash power errors reads; do $(BIN)/python -m tests.faults $$kind || exit 1; done
 
 fuzz-coverage: $(VENV_FUZZ)/.built
-	$(VENV_FUZZ)/bin/python tests/fuzz/reached.py
+	$(ON_PATH) $(VENV_FUZZ)/bin/python tests/fuzz/reached.py
 
 docs: $(VENV_DOCS)/.built
 	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict --quiet

@@ -17,15 +17,11 @@ import os
 import platform
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
-
-TESTS = Path(__file__).resolve().parent
-sys.path[:0] = [str(TESTS), str(TESTS / "golden" / "scripts")]
-
-from faults import layer  # noqa: E402 - found through the line above
-from oracle import Oracle  # noqa: E402
+from faults import layer
+from oracle import Oracle
+from places import GOLDEN
 
 TF1_PYTHON = os.environ.get("FASTCKPT_TF1_PYTHON")
 if TF1_PYTHON and os.path.dirname(TF1_PYTHON):
@@ -51,6 +47,8 @@ NO_FAULTS = (
 
 
 def pytest_configure(config):
+    # processes that tests start find the same modules
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(str, config.getini("pythonpath")))
     config.addinivalue_line(
         "markers", "tensorflow: imports TensorFlow beside fastckpt in one process"
     )
@@ -103,7 +101,7 @@ def pytest_terminal_summary(terminalreporter, config):
 @pytest.fixture(scope="session")
 def golden():
     """The folder of checkpoints that TensorFlow wrote."""
-    return TESTS / "golden"
+    return GOLDEN
 
 
 @pytest.fixture(scope="module")

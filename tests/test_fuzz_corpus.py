@@ -7,14 +7,14 @@ An input is there because it reached code that no other did, or because it was a
 import faulthandler
 from collections import Counter
 from itertools import islice
-from pathlib import Path
 
 import pytest
 from fuzz.corpora import read_corpus
 from fuzz.differential import Reader, compare, mutants
 from fuzz.targets import TARGETS
+from places import TESTS
 
-CORPUS = Path(__file__).resolve().parent / "fuzz" / "corpus"
+CORPUS = TESTS / "fuzz" / "corpus"
 SECONDS = 60  # for one input; it takes milliseconds
 MUTANTS = 200  # that TensorFlow reads, too
 

@@ -3,12 +3,11 @@
 import ast
 import re
 import sys
-from pathlib import Path
 
 import pytest
 from fresh import run
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "fastckpt"
 CORE = ROOT / "csrc"
 

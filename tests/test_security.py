@@ -1,11 +1,10 @@
 """Every promise of docs/security.md is attacked by something that exists."""
 
 import re
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "security.md").read_text("utf-8")
 PROMISED = re.findall(r"^- \*\*(I\d+)\.", TEXT, re.MULTILINE)
 ATTACKED = dict(re.findall(r"^\| (I\d+) \| (.+) \|$", TEXT, re.MULTILINE))

@@ -11,8 +11,6 @@ from types import TracebackType
 
 from . import layer
 
-TESTS = Path(__file__).resolve().parents[1]
-
 
 class Server:
     """A process that tries faults: ``with Server(folder) as server: server.ask("crash", name)``."""
@@ -21,7 +19,6 @@ class Server:
         library = layer.build(folder)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "faults", "serve"],
-            cwd=TESTS,
             env={**os.environ, "LD_PRELOAD": str(library), "TMPDIR": str(folder)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -17,13 +17,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-TESTS = HERE.parent
-if __name__ == "__main__":
-    sys.path[:0] = [str(TESTS), str(TESTS / "golden" / "scripts")]
+import oracle
+from fuzz.forking_oracle import Reader
 
-import oracle  # noqa: E402 - found through the line above
-from fuzz.forking_oracle import Reader  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 
 def change_bytes(chance):

@@ -6,9 +6,6 @@ time that importing TensorFlow takes. The same file is the client and the worker
 
 import os
 import pickle
-import sys
-
-sys.path[:0] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 
 import oracle  # noqa: E402 - found through the line above
 

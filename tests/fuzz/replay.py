@@ -7,11 +7,10 @@ the first finding raises.
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "golden" / "scripts")]
+from fuzz.corpora import read_corpus
+from fuzz.targets import TARGETS
 
-from fuzz.corpora import read_corpus  # noqa: E402
-from fuzz.targets import TARGETS  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 
 def replay(target, files):

@@ -22,13 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-HERE = Path(__file__).resolve().parent
-TESTS = HERE.parent
+from fuzz.corpora import pack_corpus, unpack_corpus
+from places import TESTS
+
+HERE = TESTS / "fuzz"
 C = TESTS / "c"
 FOUND = HERE / "found"
-sys.path[:0] = [str(TESTS), str(TESTS / "golden" / "scripts")]
-
-from fuzz.corpora import pack_corpus, unpack_corpus  # noqa: E402
 
 C_TARGETS = ["index", "entry", "strings", "build"]
 # not `from targets import TARGETS`: that needs the sanitizers' runtime

@@ -11,15 +11,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from fuzz.inputs import pack
+from places import GOLDEN
 
-TESTS = Path(__file__).resolve().parents[1]
-GOLDEN = TESTS / "golden"
-sys.path[:0] = [str(TESTS), str(GOLDEN / "scripts")]
-
-from fuzz.inputs import pack  # noqa: E402 - found through the line above
-
-import fastckpt  # noqa: E402
-from fastckpt.interop.convert import convert  # noqa: E402
+import fastckpt
+from fastckpt.interop.convert import convert
 
 MAX_SIZE = 8000  # bytes of an input
 

@@ -9,9 +9,6 @@ import sys
 
 import atheris
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [TESTS, os.path.join(TESTS, "golden", "scripts")]
-
 with atheris.instrument_imports(include=["fastckpt"]):
     from fuzz.targets import TARGETS
 

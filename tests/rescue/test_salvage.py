@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_corruption import intact_tensors
+from corpus import intact_tensors
+from places import GOLDEN
 
 import fastckpt
 from fastckpt.bundle.partial import Remains, find_shard_beside, open_table
@@ -15,7 +16,6 @@ from fastckpt.rescue.doctor import doctor
 from fastckpt.rescue.salvage import salvage
 from fastckpt.storage.stage import File
 
-GOLDEN = Path(__file__).resolve().parent / "golden"
 V2 = set(intact_tensors())
 V1 = {"n/float", "n/int"}
 NOTHING = None  # of these nothing verifies: the only block of the index is lost, or the data

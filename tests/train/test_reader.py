@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_golden import numpy_name, sha256_of, values_digest
+from corpus import numpy_name, sha256_of, values_digest
+from places import GOLDEN
 
 import fastckpt
 from fastckpt import train
 from fastckpt.bundle.names import index_path
 
-GOLDEN = Path(__file__).resolve().parent / "golden"
 CASES = [
     (path.parent, prefix, expected)
     for path in sorted(GOLDEN.glob("*/expected.json"))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import GOLDEN
 
 import fastckpt
 from fastckpt.format.magic import recognise, strip_download_suffix
@@ -22,7 +23,6 @@ from fastckpt.rescue.doctor import doctor
 from fastckpt.storage.folder import Staging
 from fastckpt.storage.stage import OutputFile
 
-GOLDEN = Path(__file__).resolve().parent / "golden"
 CORRUPT = sorted(path.parent.name for path in GOLDEN.glob("corrupt/*/expected.json"))
 DATA_OK_INDEX_OK = {"payload_flip", "string_payload_flip", "string_length_crc"}
 TOKEN = "0123456789abcdef"

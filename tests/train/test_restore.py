@@ -3,18 +3,17 @@
 import re
 import tracemalloc
 import types
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
 from fresh import run
+from places import ROOT
 
 import fastckpt
 from fastckpt.bundle.names import shard_path
 from fastckpt.train.restore import RestoreReport, restore
 
-ROOT = Path(__file__).resolve().parent.parent
 F32 = np.float32
 TENSORS = {
     "bert/layer/kernel": np.arange(6, dtype=F32).reshape(2, 3),

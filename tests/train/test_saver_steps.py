@@ -2,37 +2,23 @@
 
 What TensorFlow 1.15 did is recorded in golden/saver_steps.json:
 
-    python3.7 tests/saver_steps.py FOLDER > tests/golden/saver_steps.json
+    python3.7 tests/support/saver_steps.py FOLDER > tests/golden/saver_steps.json
 
 The live tests run the TensorFlow at hand, and compare with the recording, too.
 """
 
 import json
-import re
 import subprocess
-from pathlib import Path
 
 import pytest
 import saver_steps
-from saver_steps import SCENARIOS, Ours
+from places import GOLDEN
+from saver_steps import SCENARIOS, Ours, unescape
 
 from fastckpt import train
 
-RECORDED = json.loads((Path(__file__).parent / "golden" / "saver_steps.json").read_text("utf-8"))
+RECORDED = json.loads((GOLDEN / "saver_steps.json").read_text("utf-8"))
 NAMES = [scenario.__name__ for scenario in SCENARIOS]
-
-
-def unescape(result):
-    """A result with state files as newer versions of protobuf write them: UTF-8 as it is."""
-
-    def to_char(match):
-        return chr(int(match[1], 8))
-
-    files = {
-        name: re.sub(r"\\([23][0-7]{2})", to_char, text) if text.startswith("model_") else text
-        for name, text in result["files"].items()
-    }
-    return {**result, "files": files}
 
 
 @pytest.fixture(scope="session")

@@ -20,18 +20,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bundle_bytes as bb
 import numpy as np
 import pytest
+from corpus import intact_tensors
+from places import GOLDEN
+from slice_keys import slice_key
 
-TESTS = Path(__file__).resolve().parent
-GOLDEN = TESTS / "golden"
-if __name__ == "__main__":
-    sys.path.append(str(GOLDEN / "scripts"))
-
-import bundle_bytes as bb  # noqa: E402 - in the folder that the line above adds
-from slice_keys import slice_key  # noqa: E402
-
-import fastckpt  # noqa: E402
+import fastckpt
 
 SECONDS = 30  # for one checkpoint
 ADDRESS_SPACE = 512 << 20  # bytes more than the process has when it begins
@@ -229,20 +225,6 @@ DTYPES = {1: "float32", 2: "float64", 7: "string", 9: "int64", 19: "float16"}
 assert len(BROKEN) >= 40, "the broken files of the golden corpus are not there"
 
 every_fault = pytest.mark.parametrize("fault", BROKEN)
-
-
-def intact_tensors():
-    """What was saved before the damage (base_small in golden/scripts/make_crafted.py)."""
-    floats = np.arange(12, dtype=np.float32).reshape(3, 4)
-    strings = np.empty(3, dtype=object)
-    strings[:] = [b"alpha", b"", b"gamma" * 30]
-    return {
-        "a/float": floats,
-        "b/str": strings,
-        "c/int64": np.array([1, 2, 3, -4, 5], np.int64),
-        "d/sliced": np.concatenate([floats, floats[:1]]),
-        "e/half": np.array([1.5, 2.5], np.float16),
-    }
 
 
 INTACT = intact_tensors()

@@ -14,6 +14,7 @@ a hash of any other, and only the presence of `.meta` files, whose bytes TensorF
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 
@@ -660,6 +661,19 @@ def main(folder):
         results[name] = run(lambda: Theirs(tf), scenario, os.path.join(folder, name))
     results["version"] = tf.__version__
     json.dump(results, sys.stdout, indent=1, sort_keys=True)
+
+
+def unescape(result):
+    """A result with state files as newer versions of protobuf write them: UTF-8 as it is."""
+
+    def to_char(match):
+        return chr(int(match[1], 8))
+
+    files = {
+        name: re.sub(r"\\([23][0-7]{2})", to_char, text) if text.startswith("model_") else text
+        for name, text in result["files"].items()
+    }
+    return {**result, "files": files}
 
 
 if __name__ == "__main__":

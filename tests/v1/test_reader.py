@@ -24,6 +24,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import QUANTIZED, OracleError, from_bytes, numpy_dtype, to_tensor
+from places import GOLDEN
 from slice_keys import slice_key
 
 import fastckpt
@@ -38,8 +39,6 @@ from fastckpt.format.dtypes import by_number
 from fastckpt.v1.reader import V1Checkpoint, open_v1
 from fastckpt.v1.writer import Part, write_parts, write_v1
 
-TESTS = Path(__file__).resolve().parent
-GOLDEN = TESTS / "golden"
 FLOAT, INT32, UINT8, INT8, STRING, INT64 = 1, 3, 4, 6, 7, 9
 WHOLE = (0, -1)
 DTYPES = """
@@ -1047,7 +1046,6 @@ def test_memory_of_any_layout_is_written(tmp_path, make, dtype):
 
 WORKER = """
 import os, pickle, sys
-sys.path.insert(0, sys.argv[1])
 from oracle import Worker
 worker = Worker()
 tf, v1 = worker.tf, worker.v1
@@ -1150,7 +1148,7 @@ def written(oracle, tmp_path_factory):
     environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2", CUDA_VISIBLE_DEVICES="-1")
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
-        [oracle.python, "-c", WORKER, str(TESTS)],
+        [oracle.python, "-c", WORKER],
         input=pickle.dumps((ops, str(folder)), protocol=4),
         capture_output=True,
         timeout=180,

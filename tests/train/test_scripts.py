@@ -2,15 +2,14 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import EXAMPLES
 
 import fastckpt
 from fastckpt import train
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 OURS = "from fastckpt import train  # was: "
 THEIRS = "import tensorflow as tf; train = tf.compat.v1.train"
 

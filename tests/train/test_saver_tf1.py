@@ -3,24 +3,22 @@
 
 What TensorFlow 1.15 did is recorded in golden/saver_scenarios.json:
 
-    python3.7 tests/saver_scenarios.py FOLDER > tests/golden/saver_scenarios.json
+    python3.7 tests/support/saver_scenarios.py FOLDER > tests/golden/saver_scenarios.json
 
 The live test compares the TensorFlow at hand with the recording.
 """
 
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
 import saver_scenarios
+from places import GOLDEN
 from saver_scenarios import SCENARIOS
-from saver_steps import Ours
-from test_saver_steps import unescape
+from saver_steps import Ours, unescape
 
 from fastckpt import train
 
-GOLDEN = Path(__file__).parent / "golden"
 RECORDED = json.loads((GOLDEN / "saver_scenarios.json").read_text("utf-8"))
 NAMES = [scenario.__name__ for scenario in SCENARIOS]
 

@@ -3,11 +3,11 @@
 import json
 import time
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
 from fresh import run
+from places import GOLDEN
 
 import fastckpt
 from fastckpt.errors import FormatError
@@ -22,7 +22,6 @@ from fastckpt.graph.objects import (
     read_variables,
 )
 
-GOLDEN = Path(__file__).resolve().parent / "golden"
 CASES = [
     "tf1_keras_weights/weights",
     "tf1_object/obj-1",

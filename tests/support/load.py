@@ -1,6 +1,6 @@
 """Load: many tensors, shards, names, threads, and a long time.
 
-    python tests/load.py [SECONDS]     all of it, the last case for that long (default: 600)
+    python tests/support/load.py [SECONDS]     all of it, the last case for that long (default: 600)
 
 Each case raises where something is wrong and returns its figures; test_load.py runs small ones.
 """

@@ -8,14 +8,13 @@ import re
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from places import ROOT
 
 import fastckpt
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 AT_THE_ROOT = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 PAGES = [*AT_THE_ROOT, *sorted(DOCS.rglob("*.md"))]

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fresh import DIE_AT, run
+from places import GOLDEN
 
 import fastckpt
 from fastckpt.bundle.names import list_files
@@ -23,7 +24,6 @@ from fastckpt.rescue.complete import (
 )
 from fastckpt.rescue.doctor import doctor
 
-GOLDEN = Path(__file__).resolve().parent / "golden"
 TOKEN = "0123456789abcdef"
 MOMENTS = 80  # calls that change a folder or a file; a save of three shards makes fewer
 KILL = f"""
