@@ -104,9 +104,7 @@ static fck_status append_dim(int64_t size, fck_buf *out) {
 }
 
 /* How many bytes append_dim writes. */
-static size_t dim_size(int64_t size) {
-  return size == 0 ? 2 : 3 + fck_varint_size((uint64_t)size);
-}
+static size_t dim_size(int64_t size) { return size == 0 ? 2 : 3 + fck_varint_size((uint64_t)size); }
 
 static fck_status append_shape(const fck_entry *entry, fck_buf *out) {
   size_t size = 0;

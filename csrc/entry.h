@@ -21,11 +21,11 @@
 #include "fck.h"
 
 enum {
-  FCK_MAX_RANK = 254,   /* TensorFlow's own limit */
-  FCK_WHOLE = -1,       /* the length of a slice that takes a whole dimension */
+  FCK_MAX_RANK = 254, /* TensorFlow's own limit */
+  FCK_WHOLE = -1,     /* the length of a slice that takes a whole dimension */
   FCK_LITTLE_ENDIAN = 0,
   FCK_BIG_ENDIAN = 1,
-  FCK_VERSION = 1,      /* the bundle version that this code reads and writes */
+  FCK_VERSION = 1, /* the bundle version that this code reads and writes */
 };
 
 typedef struct fck_header {

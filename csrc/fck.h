@@ -26,21 +26,21 @@
 /* What can be wrong. The numbers are part of the interface with _status.pxd. */
 typedef enum fck_status {
   FCK_OK = 0,
-  FCK_E_MEMORY = 1,    /* the allocator refused */
-  FCK_E_TRUNCATED = 2, /* fewer bytes are left than the grammar asks for */
-  FCK_E_VARINT = 3,    /* a varint with more bits than its type */
-  FCK_E_WIRE = 4,      /* a protobuf tag with field number 0 or an unused wire type */
-  FCK_E_RANGE = 5,     /* a number outside of what its field can hold */
-  FCK_E_MAGIC = 6,     /* the last 8 bytes are not the table magic */
-  FCK_E_HANDLE = 7,    /* a block handle points outside of the file */
-  FCK_E_RESTART = 8,   /* the restart array does not fit its block or its entries */
-  FCK_E_SHARED = 9,    /* an entry shares more key bytes than the key before it has */
-  FCK_E_ORDER = 10,    /* keys are not strictly increasing */
+  FCK_E_MEMORY = 1,     /* the allocator refused */
+  FCK_E_TRUNCATED = 2,  /* fewer bytes are left than the grammar asks for */
+  FCK_E_VARINT = 3,     /* a varint with more bits than its type */
+  FCK_E_WIRE = 4,       /* a protobuf tag with field number 0 or an unused wire type */
+  FCK_E_RANGE = 5,      /* a number outside of what its field can hold */
+  FCK_E_MAGIC = 6,      /* the last 8 bytes are not the table magic */
+  FCK_E_HANDLE = 7,     /* a block handle points outside of the file */
+  FCK_E_RESTART = 8,    /* the restart array does not fit its block or its entries */
+  FCK_E_SHARED = 9,     /* an entry shares more key bytes than the key before it has */
+  FCK_E_ORDER = 10,     /* keys are not strictly increasing */
   FCK_E_EXPANSION = 11, /* prefix-compressed keys expand beyond FCK_MAX_KEY_EXPANSION */
-  FCK_E_RANK = 12,     /* more dimensions than FCK_MAX_RANK */
-  FCK_E_DIM = 13,      /* a negative dimension, or a shape of unknown rank */
-  FCK_E_TRAILING = 14, /* bytes are left over after the last thing the grammar allows */
-  FCK_E_OVERFLOW = 15, /* a product of dimensions beyond 63 bits */
+  FCK_E_RANK = 12,      /* more dimensions than FCK_MAX_RANK */
+  FCK_E_DIM = 13,       /* a negative dimension, or a shape of unknown rank */
+  FCK_E_TRAILING = 14,  /* bytes are left over after the last thing the grammar allows */
+  FCK_E_OVERFLOW = 15,  /* a product of dimensions beyond 63 bits */
 } fck_status;
 
 /* Bytes that are still to be read: [p, end). Borrowed, never owned. */
@@ -58,8 +58,7 @@ static inline fck_reader fck_reader_make(const uint8_t *data, size_t size) {
 static inline size_t fck_reader_left(const fck_reader *r) { return (size_t)(r->end - r->p); }
 
 /* Takes the next n bytes as a reader of their own. *r is unchanged on error. */
-FCK_MUST_CHECK static inline fck_status fck_read_bytes(fck_reader *r, uint64_t n,
-                                                       fck_reader *out) {
+FCK_MUST_CHECK static inline fck_status fck_read_bytes(fck_reader *r, uint64_t n, fck_reader *out) {
   if (n > fck_reader_left(r)) return FCK_E_TRUNCATED;
   *out = fck_reader_make(r->p, (size_t)n);
   r->p = out->end;
@@ -98,9 +97,9 @@ static inline void fck_buf_truncate(fck_buf *b, size_t size) { b->size = size; }
 /* memcmp order over unsigned bytes, the shorter first on a tie: the order of every key. */
 int fck_compare(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size);
 
-#define FCK_TRY(expression)                            \
-  do {                                                 \
-    const fck_status fck_try_status_ = (expression);   \
+#define FCK_TRY(expression)                                \
+  do {                                                     \
+    const fck_status fck_try_status_ = (expression);       \
     if (fck_try_status_ != FCK_OK) return fck_try_status_; \
   } while (0)
 

@@ -59,9 +59,9 @@ FCK_MUST_CHECK fck_status fck_block_open(const uint8_t *data, size_t size, fck_b
  * another block with the same key buffer; fck_buf_free(&iter.key) ends its life. */
 typedef struct fck_block_iter {
   const fck_block *block;
-  fck_reader left;   /* entries that were not read yet */
-  fck_buf key;       /* owned; the current key */
-  fck_reader value;  /* borrowed from the block; the current value */
+  fck_reader left;  /* entries that were not read yet */
+  fck_buf key;      /* owned; the current key */
+  fck_reader value; /* borrowed from the block; the current value */
 } fck_block_iter;
 
 void fck_block_iter_begin(fck_block_iter *iter, const fck_block *block);
@@ -121,9 +121,9 @@ size_t fck_index_find(const fck_index *index, const uint8_t *key, size_t key_siz
 
 /* Builds one block at a time. Zero it, then fck_block_builder_init. REQUIRES: interval > 0. */
 typedef struct fck_block_builder {
-  fck_buf data;     /* owned; entries so far, the whole block after finish */
-  fck_buf restarts; /* owned; fixed32 each */
-  fck_buf last_key; /* owned */
+  fck_buf data;      /* owned; entries so far, the whole block after finish */
+  fck_buf restarts;  /* owned; fixed32 each */
+  fck_buf last_key;  /* owned */
   uint32_t interval; /* entries from one restart to the next */
   uint32_t since_restart;
   size_t entry_count;

@@ -43,8 +43,7 @@ static fck_status start_restart(fck_block_builder *b) {
 fck_status fck_block_builder_add(fck_block_builder *b, const uint8_t *key, size_t key_size,
                                  const uint8_t *value, size_t value_size) {
   if (key_size > UINT32_MAX || value_size > UINT32_MAX) return FCK_E_RANGE;
-  if (b->entry_count > 0 &&
-      fck_compare(b->last_key.data, b->last_key.size, key, key_size) >= 0) {
+  if (b->entry_count > 0 && fck_compare(b->last_key.data, b->last_key.size, key, key_size) >= 0) {
     return FCK_E_ORDER;
   }
   size_t shared = 0;

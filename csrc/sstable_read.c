@@ -106,9 +106,8 @@ fck_status fck_block_iter_next(fck_block_iter *iter, bool *has_entry) {
   fck_reader ahead = iter->left;
   FCK_TRY(read_entry(&ahead, &parts));
   if (parts.shared > iter->key.size) return FCK_E_SHARED;
-  const fck_reader old_tail =
-      fck_reader_make(iter->key.size > 0 ? iter->key.data + parts.shared : NULL,
-                      iter->key.size - parts.shared);
+  const fck_reader old_tail = fck_reader_make(
+      iter->key.size > 0 ? iter->key.data + parts.shared : NULL, iter->key.size - parts.shared);
   if (!is_first && !is_larger(&old_tail, &parts.key_tail)) return FCK_E_ORDER;
   fck_buf_truncate(&iter->key, parts.shared);
   FCK_TRY(fck_buf_append(&iter->key, parts.key_tail.p, fck_reader_left(&parts.key_tail)));
@@ -138,8 +137,8 @@ static fck_status verify_restart(const fck_block *block, size_t offset, const ui
   return FCK_OK;
 }
 
-static fck_status verify_entries(const fck_block *block, fck_block_iter *iter,
-                                 const fck_key *after, verify_state *state) {
+static fck_status verify_entries(const fck_block *block, fck_block_iter *iter, const fck_key *after,
+                                 verify_state *state) {
   const uint64_t limit = (uint64_t)block->entries_size * FCK_MAX_KEY_EXPANSION;
   for (;;) {
     bool has_entry;
@@ -223,8 +222,8 @@ static fck_status find_restart(const fck_block *block, const fck_key *target, ui
   return FCK_OK;
 }
 
-fck_status fck_block_find(const fck_block *block, const uint8_t *key, size_t key_size,
-                          bool *found, fck_reader *value) {
+fck_status fck_block_find(const fck_block *block, const uint8_t *key, size_t key_size, bool *found,
+                          fck_reader *value) {
   if (block->entries_size == 0) {
     *found = false;
     return FCK_OK;
@@ -259,8 +258,8 @@ fck_status fck_block_find(const fck_block *block, const uint8_t *key, size_t key
 
 /* `*end` is where the blocks before this one end: they lie one behind the other, so that reading
  * all of them is reading the file once. */
-static fck_status append_index_entry(const fck_block_iter *iter, uint64_t file_size,
-                                     uint64_t *end, fck_index *out) {
+static fck_status append_index_entry(const fck_block_iter *iter, uint64_t file_size, uint64_t *end,
+                                     fck_index *out) {
   fck_reader value = iter->value; /* bytes after the handle are allowed */
   fck_index_entry entry = {out->keys.size, iter->key.size, {0, 0}};
   FCK_TRY(read_handle(&value, &entry.block));

@@ -136,7 +136,8 @@ static void check_items(const table *t, const items *list, const fck_index *inde
         fck_block_verify(&block, number > 0 ? &after : NULL, &up_to, &count, &error_offset);
     if (status == FCK_E_EXPANSION) continue; /* a bomb, if a small one */
     REQUIRE("I5", status == FCK_OK);
-    REQUIRE("I5", fck_block_find(&block, key_of(list, i), each->key_size, &found, &value) == FCK_OK);
+    REQUIRE("I5",
+            fck_block_find(&block, key_of(list, i), each->key_size, &found, &value) == FCK_OK);
     REQUIRE("I5", found && fck_reader_left(&value) == each->value_size);
     REQUIRE("I5", each->value_size == 0 || memcmp(value.p, each->value, each->value_size) == 0);
   }
@@ -163,8 +164,8 @@ static void refuse_last(const items *list, uint32_t interval) {
   fck_block_builder b = {0};
   if (fck_block_builder_init(&b, interval) == FCK_OK &&
       fck_block_builder_add(&b, key_of(list, last), list->all[last].key_size, NULL, 0) == FCK_OK) {
-    const fck_status status = fck_block_builder_add(
-        &b, key_of(list, last), list->all[last].key_size, NULL, 0);
+    const fck_status status =
+        fck_block_builder_add(&b, key_of(list, last), list->all[last].key_size, NULL, 0);
     REQUIRE("I5", status == FCK_E_ORDER);
   }
   fck_block_builder_free(&b);

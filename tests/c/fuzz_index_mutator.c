@@ -66,14 +66,13 @@ static fck_status append_data(const source *s, size_t changed, fck_buf *out,
   return status;
 }
 
-static fck_status rebuild(const source *s, size_t changed, fck_buf *out,
-                          fck_block_builder *index) {
+static fck_status rebuild(const source *s, size_t changed, fck_buf *out, fck_block_builder *index) {
   fck_handle handle;
   FCK_TRY(fck_block_builder_init(index, 1));
   FCK_TRY(append_data(s, changed, out, index));
   FCK_TRY(fck_block_builder_finish(index));
-  FCK_TRY(append_block(out, index->data.data, index->data.size, 0, changed == s->index.count,
-                       &handle));
+  FCK_TRY(
+      append_block(out, index->data.data, index->data.size, 0, changed == s->index.count, &handle));
   return fck_footer_append(out, handle, handle);
 }
 
