@@ -16,7 +16,9 @@ from places import ROOT
 import fastckpt
 
 DOCS = ROOT / "docs"
-AT_THE_ROOT = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+AT_THE_ROOT = [
+    ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY", "RELEASING")
+]
 PAGES = [*AT_THE_ROOT, *sorted(DOCS.rglob("*.md"))]
 
 # Blocks of these languages are not run. What any other language holds is.
