@@ -9,8 +9,12 @@
 #                   needs clang and Python 3.11
 #   make faults     saves killed, disks full, power lost, at every file-system call; half an hour
 #   make docs       the documentation site, in site/
+#   make load       a million tensors, thousands of shards, ten minutes of saves and restores
 #   make bench      time and memory against TensorFlow and safetensors
-#   make lint       ruff, mypy, stubtest
+#   make lint       ruff, mypy, stubtest, cython-lint, clang-format, schemas of the workflows
+#   make format     the Python and C sources as ruff and clang-format lay them out
+#   make cibuildwheel   the wheels of a release for this system, in dist/; on Linux it needs Docker
+#   make check-release  whether TAG=v1.2.3 is what package, changelog and citation say
 #
 # PYTHON chooses the interpreter, VENV where its environment goes:
 #   make test PYTHON=python3.13 VENV=.venv313
@@ -43,7 +47,8 @@ TF1_TESTS = $(addprefix tests/, bundle/test_interop.py bundle/test_property.py \
     train/test_objects.py edit)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*/*.pyx fastckpt/*/*.pxd)
 
-.PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage faults docs bench lint clean
+.PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage faults docs load bench lint format \
+    cibuildwheel check-release clean
 
 demo: $(VENV)/.built
 	$(BIN)/python examples/demo.py
@@ -85,15 +90,41 @@ docs: $(VENV_DOCS)/.built
 	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict --quiet
 	@echo "open site/index.html"
 
+load: $(VENV)/.tools
+	$(BIN)/python tests/load.py $(LOAD_ARGS)
+
 bench: $(VENV)/.tools
 	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint fastckpt
+	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
+	$(call conform,github-workflows,.github/workflows/*.yml)
+	$(call conform,github-issue-forms,$(addprefix .github/ISSUE_TEMPLATE/, bug.yml feature.yml))
+	$(call conform,github-issue-config,.github/ISSUE_TEMPLATE/config.yml)
+	$(call conform,dependabot,.github/dependabot.yml)
+	$(call conform,citation-file-format,CITATION.cff)
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --allowlist tests/typing/stubtest.allow \
 	    $(subst /,.,$(patsubst %.pyi,%,$(wildcard fastckpt/*/*.pyi)))
+
+C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/faults/*.[ch])
+# Checks files against a schema that the tool brings along.
+conform = $(BIN)/check-jsonschema --quiet --default-filetype yaml --builtin-schema vendor.$(1) $(2)
+
+format: $(VENV)/.tools
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_SOURCES)
+
+cibuildwheel: $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet 'cibuildwheel==4.3.*'
+	$(BIN)/python -m cibuildwheel --output-dir dist
+
+check-release: $(VENV)/bin/python
+	$(BIN)/python .ci/check_release.py '$(TAG)'
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
