@@ -15,7 +15,7 @@ from fastckpt.format._status cimport check
 
 from fastckpt.format import dtypes
 from fastckpt.format._record import decode_entry, slice_key
-from fastckpt.errors import FormatError, UnsupportedError
+from fastckpt.errors import UnsupportedError
 from fastckpt.bundle.names import index_path
 
 cdef int _NUM_DTYPES = 64

@@ -11,9 +11,9 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from numpy cimport NPY_ARRAY_WRITEABLE, PyArray_DATA, PyArray_SetBaseObject, ndarray, npy_intp
 
-from fastckpt.bundle._index cimport Row, TensorInfo, decode, info_of, row_of
+from fastckpt.bundle._index cimport Row, decode, info_of, row_of
 from fastckpt.format._csrc cimport FCK_MAX_RANK, FCK_OK, fck_entry, fck_entry_measure, fck_reader
-from fastckpt.format._record cimport Entry, entry_of, exact_name, key_of, shape_of
+from fastckpt.format._record cimport entry_of, exact_name, key_of, shape_of
 from fastckpt.format._table cimport Table
 
 import errno

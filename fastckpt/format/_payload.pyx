@@ -1,15 +1,16 @@
 """Payloads whose elements differ in size: strings, decoded and encoded, and variants, verified.
 
-The layout is in csrc/string_payload.h and docs/format.md, "Tensor payload". Their checksums are not over the
-bytes as they are stored: lengths go in with a fixed width.
+The layout is in csrc/string_payload.h and docs/format.md, "Tensor payload". Their checksums are
+not over the bytes as they are stored: lengths go in with a fixed width.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint8_t, uint64_t
 
 from fastckpt.format._csrc cimport (
-    fck_append_varint, fck_buf, fck_buf_free, fck_read_bytes, fck_read_varint64, fck_reader, fck_reader_left, fck_reader_make,
-    fck_strings_append_checked_length, fck_strings_decode_lengths,
+    fck_append_varint, fck_buf, fck_buf_free, fck_read_bytes, fck_read_varint64, fck_reader,
+    fck_reader_left, fck_reader_make, fck_strings_append_checked_length,
+    fck_strings_decode_lengths,
 )
 from fastckpt.format._status cimport check
 

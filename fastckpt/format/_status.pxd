@@ -21,7 +21,8 @@ cdef inline str explain(fck_status status):
     if status == FCK_E_MAGIC:
         return "expected the table magic 57fb808b247547db as the last 8 bytes, got others"
     if status == FCK_E_HANDLE:
-        return "expected blocks in the file, one behind the other, got a handle that points elsewhere"
+        return ("expected blocks in the file, one behind the other, "
+                "got a handle that points elsewhere")
     if status == FCK_E_RESTART:
         return "expected restart points at entries, got an array that does not fit"
     if status == FCK_E_SHARED:

@@ -72,7 +72,7 @@ cdef class Table:
               file.path, what)
         check(fck_handle_check(index, file.size), file.path, what)
         what = f"index block at {index.offset}"
-        content = _read_block(file, index, &view, what)
+        _content = _read_block(file, index, &view, what)  # keeps alive what the view borrows
         check(fck_block_verify(&view, NULL, NULL, &entry_count, &offset), file.path, what)
         check(fck_index_load(&view, file.size, &self.index), file.path, what)
         self.loaded = <LoadedBlock *>PyMem_Calloc(self.index.count + 1, sizeof(LoadedBlock))
@@ -183,7 +183,7 @@ cdef class Table:
         cdef cbool found = False
         if i == self.index.count:
             return None
-        content = self._open_once(i, &view)  # keeps alive what the view borrows
+        _content = self._open_once(i, &view)  # keeps alive what the view borrows
         check(fck_block_find(&view, key_data, len(key), &found, &value), self.file.path,
               f"block {i}")
         return (<const char *>value.p)[:value.end - value.p] if found else None
