@@ -11,6 +11,7 @@
 #   make docs       the documentation site, in site/
 #   make load       a million tensors, thousands of shards, ten minutes of saves and restores
 #   make bench      time and memory against TensorFlow and safetensors
+#   make bench-instructions  instruction counts of the hot paths against stored ones; needs valgrind
 #   make lint       ruff, mypy, stubtest, cython-lint, clang-format, schemas of the workflows
 #   make format     the Python and C sources as ruff and clang-format lay them out
 #   make cibuildwheel   the wheels of a release for this system, in dist/; on Linux it needs Docker
@@ -38,17 +39,17 @@ BIN = $(VENV)/bin
 ON_PATH = PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tests/support:$(CURDIR)/tests/golden/scripts
 # what measures memory, limits it or preloads a library of its own, looks for the package's sources
 # in the checkout, or needs other packages
-NOT_ASAN = $(addprefix tests/, test_layers.py test_docs.py test_notebook.py cli interop \
-    bundle/test_lifetime.py bundle/test_gil.py bundle/test_large_files.py storage/test_crash.py \
-    storage/test_power_loss.py storage/test_faults.py storage/test_odd_files.py \
+NOT_ASAN = $(addprefix tests/, test_layers.py test_docs.py test_notebook.py test_instructions.py \
+    cli interop bundle/test_lifetime.py bundle/test_gil.py bundle/test_large_files.py \
+    storage/test_crash.py storage/test_power_loss.py storage/test_faults.py storage/test_odd_files.py \
     analysis/test_report_browser.py)
 TF1_TESTS = $(addprefix tests/, bundle/test_interop.py bundle/test_property.py \
     train/test_saver_steps.py train/test_saver_tf1.py v1/test_reader.py graph/test_meta.py \
     train/test_objects.py edit)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*/*.pyx fastckpt/*/*.pxd)
 
-.PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage faults docs load bench lint format \
-    cibuildwheel check-release clean
+.PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage faults docs load bench \
+    bench-instructions lint format cibuildwheel check-release clean
 
 demo: $(VENV)/.built
 	$(BIN)/python examples/demo.py
@@ -91,10 +92,14 @@ docs: $(VENV_DOCS)/.built
 	@echo "open site/index.html"
 
 load: $(VENV)/.tools
-	$(BIN)/python tests/load.py $(LOAD_ARGS)
+	$(BIN)/python tests/support/load.py $(LOAD_ARGS)
 
 bench: $(VENV)/.tools
 	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
+
+# BENCH_ARGS=--update stores the counts of this interpreter.
+bench-instructions: $(VENV)/.built
+	$(BIN)/python -m benchmarks.instructions $(BENCH_ARGS)
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .
