@@ -145,7 +145,6 @@ def written(oracle, tmp_path_factory):
     quantized = [(dtype, (3,), sample(QUANTIZED[dtype], (3,)).tobytes()) for dtype in QUANTIZED_V1]
     ops.append(("./quantized", [dtype.encode() for dtype in QUANTIZED_V1], None, quantized))
     environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2", CUDA_VISIBLE_DEVICES="-1")
-    environment.pop("PYTHONPATH", None)
     done = subprocess.run(
         [oracle.python, "-c", WORKER],
         input=pickle.dumps((ops, str(folder)), protocol=4),
