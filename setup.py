@@ -1,4 +1,7 @@
-"""Builds the extension modules; everything else about the package is in pyproject.toml.
+"""Builds the C core and the extension modules; everything else is in pyproject.toml.
+
+The core, csrc/, is compiled once, into a static library that exists only while building. Each
+extension module takes from it what it calls.
 
 FASTCKPT_DEBUG=1     no optimisation, asserts on
 FASTCKPT_SANITIZE=1  AddressSanitizer and UndefinedBehaviorSanitizer, for a Python run with
@@ -7,52 +10,15 @@ FASTCKPT_SANITIZE=1  AddressSanitizer and UndefinedBehaviorSanitizer, for a Pyth
 
 import os
 import sys
+from glob import glob
 from pathlib import Path
 
-import numpy
-from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
-CORE = [
-    "csrc/fck.c",
-    "csrc/wire.c",
-    "csrc/sstable_read.c",
-    "csrc/sstable_build.c",
-    "csrc/entry.c",
-    "csrc/string_payload.c",
-]
-HEADERS = [
-    "csrc/fck.h",
-    "csrc/wire.h",
-    "csrc/sstable.h",
-    "csrc/entry.h",
-    "csrc/string_payload.h",
-]
-SOURCES = sorted(Path("fastckpt").rglob("*.pyx"))
-if os.name != "posix":
-    SOURCES = [path for path in SOURCES if path.name != "_map.pyx"]
-
-compile_args = [] if sys.platform == "win32" else ["-std=c11", "-O3", "-g0"]
-link_args = []
-if os.environ.get("FASTCKPT_DEBUG"):
-    compile_args += ["-O0", "-g", "-UNDEBUG"]
-if os.environ.get("FASTCKPT_SANITIZE"):
-    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    compile_args += [*sanitizers, "-g", "-O1"]
-    link_args += sanitizers
-
-extensions = [
-    Extension(
-        ".".join(path.with_suffix("").parts),
-        [str(path), *CORE],
-        depends=HEADERS,
-        include_dirs=["csrc", numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_22_API_VERSION")],
-        extra_compile_args=compile_args,
-        extra_link_args=link_args,
-    )
-    for path in SOURCES
-]
+CORE = sorted(glob("csrc/*.c"))
+HEADERS = sorted(glob("csrc/*.h"))
+NEEDS_POSIX = {"_map"}
 
 DIRECTIVES = {
     "language_level": 3,
@@ -61,7 +27,71 @@ DIRECTIVES = {
     "freethreading_compatible": True,  # what threads share is changed in critical sections
 }
 
-# The C that Cython makes depends on NumPy's declarations, so each version has its own.
-BUILD_DIR = f"build/cython-{sys.implementation.cache_tag}-numpy-{numpy.__version__}"
 
-setup(ext_modules=cythonize(extensions, build_dir=BUILD_DIR, compiler_directives=DIRECTIVES))
+def choose_flags() -> tuple[list[str], list[str]]:
+    """The flags for the compiler and for the linker."""
+    if sys.platform == "win32":
+        return [], []
+    # Sections and visibility: a module exports its init function only, and has no code of the core
+    # that it does not call.
+    compiling = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden"]
+    compiling += ["-ffunction-sections", "-fdata-sections"]
+    linking = ["-Wl,-dead_strip"] if sys.platform == "darwin" else ["-Wl,--gc-sections"]
+    if os.environ.get("FASTCKPT_DEBUG"):
+        compiling += ["-O0", "-g", "-UNDEBUG"]
+    if os.environ.get("FASTCKPT_SANITIZE"):
+        sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+        compiling += [*sanitizers, "-g", "-O1"]
+        linking += sanitizers
+    return compiling, linking
+
+
+def find_modules() -> list[Path]:
+    """The .pyx files that this platform can build."""
+    found = sorted(Path("fastckpt").rglob("*.pyx"))
+    return [path for path in found if os.name == "posix" or path.stem not in NEEDS_POSIX]
+
+
+class BuildExtensions(build_ext):
+    """Builds the core first. Cython and NumPy are imported here, so that making an sdist or the
+    metadata needs neither."""
+
+    def run(self) -> None:
+        import numpy
+        from Cython.Build import cythonize
+
+        if self.parallel is None:
+            self.parallel = True  # as many compilers as there are processors
+        self.run_command("build_clib")  # `build` does, `build_ext` alone does not
+        self.include_dirs.append(numpy.get_include())
+        # The C that Cython makes depends on NumPy's declarations: each version has its own.
+        made = cythonize(
+            self.extensions,
+            build_dir=f"build/cython-{sys.implementation.cache_tag}-numpy-{numpy.__version__}",
+            compiler_directives=DIRECTIVES,
+        )
+        for extension, translated in zip(self.extensions, made, strict=True):
+            extension.sources = translated.sources
+        super().run()
+
+
+COMPILING, LINKING = choose_flags()
+
+setup(
+    cmdclass={"build_ext": BuildExtensions},
+    libraries=[
+        ("fastckpt_core", {"sources": CORE, "obj_deps": {"": HEADERS}, "cflags": COMPILING})
+    ],
+    ext_modules=[
+        Extension(
+            ".".join(path.with_suffix("").parts),
+            [path.as_posix()],
+            depends=[*CORE, *HEADERS],
+            include_dirs=["csrc"],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_22_API_VERSION")],
+            extra_compile_args=COMPILING,
+            extra_link_args=LINKING,
+        )
+        for path in find_modules()
+    ],
+)

@@ -102,7 +102,7 @@ def map_lines(text):
     """Return {line of C: (file, line)} by the comments that Cython puts in front of statements."""
     places, place = {}, None
     for number, line in enumerate(text.split("\n"), start=1):
-        comment = re.match(r' */\* "(fastckpt/\w+\.pyx)":(\d+)$', line)
+        comment = re.match(r' */\* "(fastckpt/[\w/]+\.pyx)":(\d+)$', line)
         if comment:
             place = comment[1], int(comment[2])
         elif "/* function exit code */" in line or line == "}":
@@ -134,7 +134,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         build(scratch)
         plain = replay_python(scratch)
-        # csrc/ is built once for each module there, and its counts do not add up
+        # the core is counted by the C targets, below
         compiled = collect(scratch, "_*.gcda", os.path.realpath(scratch))
         compiled = {name: found for name, found in compiled.items() if name.endswith(".pyx")}
         plain = {name: found for name, found in plain.items() if any(found.values())}
