@@ -9,6 +9,9 @@
 #                   needs clang and Python 3.11
 #   make faults     saves killed, disks full, power lost, at every file-system call; half an hour
 #   make docs       the documentation site, in site/
+#   make sdist      the source archive, in dist/
+#   make wheels     a wheel for each Python there is, in dist/, from the source archive: for manylinux,
+#                   and tested away from the checkout; PYTHONS='python3.12 python3.13' chooses
 #   make load       a million tensors, thousands of shards, ten minutes of saves and restores
 #   make bench      time and memory against TensorFlow and safetensors
 #   make bench-instructions  instruction counts of the hot paths against stored ones; needs valgrind
@@ -26,6 +29,7 @@ VENV_TF1 ?= .venv-tf1
 VENV_ASAN ?= .venv-asan
 VENV_DOCS ?= .venv-docs
 VENV_FUZZ ?= .venv-fuzz
+VENV_WHEELS ?= .venv-wheels
 # TensorFlow 1.15 has wheels for Python 3.7 at the latest
 PYTHON37 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.7.*/bin/python) python3.7)
 # seconds of fuzzing
@@ -39,7 +43,7 @@ BIN = $(VENV)/bin
 ON_PATH = PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tests/support:$(CURDIR)/tests/golden/scripts
 # what measures memory, limits it or preloads a library of its own, looks for the package's sources
 # in the checkout, or needs other packages
-NOT_ASAN = $(addprefix tests/, test_layers.py test_docs.py test_notebook.py test_instructions.py \
+NOT_ASAN = $(addprefix tests/, test_layers.py test_sdist.py test_docs.py test_notebook.py test_instructions.py \
     cli interop bundle/test_lifetime.py bundle/test_gil.py bundle/test_large_files.py \
     storage/test_crash.py storage/test_power_loss.py storage/test_faults.py storage/test_odd_files.py \
     analysis/test_report_browser.py)
@@ -47,9 +51,11 @@ TF1_TESTS = $(addprefix tests/, bundle/test_interop*.py bundle/test_property.py 
     train/test_saver_steps.py train/test_saver_tf1.py v1 graph/test_meta.py \
     train/test_objects.py edit)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*/*.pyx fastckpt/*/*.pxd)
+PACKAGE = $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*/*.py fastckpt/*/*.pyi)
+EXTRAS = cli,convert,pandas
 
-.PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage faults docs load bench \
-    bench-instructions lint format cibuildwheel check-release clean
+.PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage faults docs sdist wheels load \
+    bench bench-instructions lint format cibuildwheel check-release clean
 
 demo: $(VENV)/.built
 	$(BIN)/python examples/demo.py
@@ -91,6 +97,14 @@ docs: $(VENV_DOCS)/.built
 	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict --quiet
 	@echo "open site/index.html"
 
+sdist: $(VENV_WHEELS)/.tools
+	rm -f dist/*.tar.gz
+	$(VENV_WHEELS)/bin/python -m build --sdist --outdir dist .
+
+wheels: sdist
+	rm -f dist/*.whl
+	.ci/wheels $(VENV_WHEELS) dist $(PYTHONS)
+
 load: $(VENV)/.tools
 	$(BIN)/python tests/support/load.py $(LOAD_ARGS)
 
@@ -131,8 +145,10 @@ cibuildwheel: $(VENV)/bin/python
 check-release: $(VENV)/bin/python
 	$(BIN)/python .ci/check_release.py '$(TAG)'
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+# Dependency groups need pip 25.1; older Pythons bring an older one.
+%/bin/python:
+	$(PYTHON) -m venv $*
+	$@ -m pip install --quiet --upgrade 'pip>=25.1'
 
 # An editable install builds the extension modules beside their sources.
 $(VENV)/.built: $(VENV)/bin/python $(SOURCES)
@@ -140,37 +156,38 @@ $(VENV)/.built: $(VENV)/bin/python $(SOURCES)
 	touch $@
 
 $(VENV)/.tools: $(VENV)/bin/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --editable '.[test,bench,lint]'
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]' --group test --group bench --group lint
 	touch $(VENV)/.built $@
 
 # What a build leaves, the next one takes, whatever flags it has.
 UNUSABLE = build/lib.* build/temp.*
 
 # A copy of the package: the checkout's own extension modules are not instrumented.
-$(VENV_ASAN)/.built: $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*/*.py)
-	$(PYTHON) -m venv $(VENV_ASAN)
-	$(VENV_ASAN)/bin/python -m pip install --quiet 'pytest>=8' hypothesis
+$(VENV_ASAN)/.built: $(VENV_ASAN)/bin/python $(PACKAGE)
+	$(VENV_ASAN)/bin/python -m pip install --quiet --group pytest
 	rm -rf $(UNUSABLE)
 	FASTCKPT_SANITIZE=1 $(VENV_ASAN)/bin/python -m pip install --quiet --force-reinstall .
 	rm -rf $(UNUSABLE)
 	touch $@
 
 # A copy, too: of a compiled package the docstrings are where it is installed.
-$(VENV_DOCS)/.built: $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*/*.py fastckpt/*/*.pyi)
-	$(PYTHON) -m venv $(VENV_DOCS)
+$(VENV_DOCS)/.built: $(VENV_DOCS)/bin/python $(PACKAGE)
 	$(VENV_DOCS)/bin/python -m pip install --quiet --force-reinstall --no-deps .
-	$(VENV_DOCS)/bin/python -m pip install --quiet '.[docs]'
+	$(VENV_DOCS)/bin/python -m pip install --quiet . --group docs
 	touch $@
 
-$(VENV_FUZZ)/.built: $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*/*.py)
+$(VENV_FUZZ)/.built: $(VENV_FUZZ)/bin/python $(PACKAGE)
 	@clang --version >/dev/null || { echo 'fuzzing needs clang and its runtime (Debian: clang libclang-rt-14-dev)'; exit 1; }
 	rm -rf $(UNUSABLE)
-	$(PYTHON) -m venv $(VENV_FUZZ)
 	$(VENV_FUZZ)/bin/python -m pip install --quiet \
 	    atheris coverage 'setuptools>=77' 'Cython>=3.1,<4' 'numpy>=2.0'
 	CC=clang LDSHARED='clang -shared' CFLAGS='$(FUZZ_CFLAGS)' \
 	    $(VENV_FUZZ)/bin/python -m pip install --quiet --force-reinstall .
 	rm -rf $(UNUSABLE)
+	touch $@
+
+$(VENV_WHEELS)/.tools: $(VENV_WHEELS)/bin/python
+	$(VENV_WHEELS)/bin/python -m pip install --quiet --group wheels
 	touch $@
 
 $(VENV_TF1)/.tools:
@@ -179,6 +196,6 @@ $(VENV_TF1)/.tools:
 	touch $@
 
 clean:
-	rm -rf build dist *.egg-info $(VENV) $(VENV_TF1) $(VENV_ASAN) $(VENV_DOCS) $(VENV_FUZZ) .venv-wheel
-	rm -rf site tests/c/build
+	rm -rf build dist *.egg-info site tests/c/build
+	rm -rf $(VENV) $(VENV_TF1) $(VENV_ASAN) $(VENV_DOCS) $(VENV_FUZZ) $(VENV_WHEELS)
 	find fastckpt -name '*.so' -delete
