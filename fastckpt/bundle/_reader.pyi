@@ -10,7 +10,7 @@ from ..errors import CheckpointError
 from ..format._record import Entry
 from ..graph.objects import ObjectGraph
 from ..progress import Progress
-from ..storage.stage import File
+from ..storage.local import File
 from ._index import TensorInfo
 
 _T = TypeVar("_T")

@@ -26,7 +26,7 @@ from fastckpt.format._record import decode_header
 from fastckpt.errors import CheckpointError, FormatError, TensorNotFoundError
 from fastckpt.bundle.names import index_path, shard_path
 from fastckpt.format.slices import parse_index
-from fastckpt.storage.stage import File
+from fastckpt.storage.local import File
 from fastckpt.bundle.tensors import (
     MAX_RANK, check_rank, locate, read_parts, read_region, read_tensor, slice_parts, verify_tensor,
 )

@@ -10,10 +10,11 @@ import os
 import re
 from typing import Final
 
+from ..storage.staged import split_staged
+
 STATE_FILE: Final = "checkpoint"  # one in each folder
 
 _SHARD = re.compile(r"(?P<prefix>.*)\.data-(?P<shard>\d{5,})-of-(?P<count>\d{5,})", re.DOTALL)
-_STAGED = re.compile(r"(?P<final>.*)\.(?:tmp|old)-(?P<token>[0-9a-f]{16})", re.DOTALL)
 
 
 def index_path(prefix: str) -> str:
@@ -43,22 +44,6 @@ def strip_suffix(path: str) -> str | None:
             return path[: -len(suffix)]
     match = _SHARD.fullmatch(path)
     return match["prefix"] if match else None
-
-
-def staged_path(path: str, token: str) -> str:
-    """Return where a file stands until its checkpoint is complete. No reader takes it for one."""
-    return f"{path}.tmp-{token}"
-
-
-def aside_path(path: str, token: str) -> str:
-    """Return where the file that a commit replaces stands until the commit is done."""
-    return f"{path}.old-{token}"
-
-
-def split_staged(path: str) -> tuple[str, str] | None:
-    """Return the final path and the token of a staged or replaced file's path, or None."""
-    match = _STAGED.fullmatch(path)
-    return (match["final"], match["token"]) if match else None
 
 
 def list_files(prefix: str) -> tuple[list[str], list[str]]:

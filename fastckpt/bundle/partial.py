@@ -20,7 +20,7 @@ from ..format._record import Entry, decode_entry, decode_header, decode_name, en
 from ..format._table import Table
 from ..format.checksum import crc32c, mask, unmask
 from ..format.slices import Box
-from ..storage.stage import File, empty_bytes
+from ..storage.local import File, empty_bytes
 from .names import list_files, shard_path
 from .tensors import Source, locate, read_parts, slice_parts, verify_tensor
 

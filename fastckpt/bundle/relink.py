@@ -23,7 +23,8 @@ from ..format._record import (
 )
 from ..format.dtypes import STRING
 from ..graph.objects import GRAPH_KEY
-from ..storage.stage import File, Stage
+from ..storage.local import File
+from ..storage.stage import Stage
 from ._reader import Bundle
 from .names import index_path, shard_path
 from .tensors import slice_parts

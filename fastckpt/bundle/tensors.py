@@ -17,7 +17,7 @@ from ..format._payload import decode_strings, verify_variants
 from ..format._record import Entry, decode_entry, encode_name, slice_key
 from ..format.dtypes import STRING, DType, by_number
 from ..format.slices import Box, Region, byte_runs, find_tiling_fault, overlap, resolve, spell
-from ..storage.stage import File, empty_bytes
+from ..storage.local import File, empty_bytes
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -32,7 +32,9 @@ from ..format.dtypes import STRING, DType
 from ..format.slices import WHOLE, Box, find_tiling_fault, resolve
 from ..format.values import encode_value, payload
 from ..parallel import count_threads
-from ..storage.stage import File, OutputFile, Stage, leftovers
+from ..storage.local import File
+from ..storage.locks import leftovers
+from ..storage.stage import OutputFile, Stage
 from .names import index_path, list_files, shard_path
 from .tensors import dtype_of
 

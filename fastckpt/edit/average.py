@@ -24,7 +24,7 @@ from ..format.checksum import crc32c
 from ..format.dtypes import DType, by_number
 from ..format.slices import WHOLE, Box, resolve, to_slices
 from ..progress import Tally
-from ..storage.stage import File
+from ..storage.local import File
 from .rename import in_data_order, match_globs, open_source
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from ..errors import FormatError, UnsupportedError
 from ..format._message import decode
 from ..paths.lookup import meta_path
 from ..paths.state import latest_checkpoint
-from ..storage.stage import File, empty_bytes
+from ..storage.local import File, empty_bytes
 from .constants import Shape, Source, Span, decode_shape, type_name
 from .meta_writer import encode_meta
 from .nodes import Attributes, Function, Node, Nodes

@@ -14,7 +14,7 @@ from ..errors import FormatError, TensorNotFoundError
 from ..format.magic import HEAD_SIZE, recognise
 from ..progress import Tally
 from ..rules import make_renamer
-from ..storage.stage import File
+from ..storage.local import File
 from .checkpoint import CheckpointSource, CheckpointTarget
 from .hdf5 import Hdf5Source, Hdf5Target
 from .npz import NpzSource, NpzTarget

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
 from ..errors import FormatError, UnsupportedError
 from ..format.values import payload
-from ..storage.stage import File, empty_bytes
+from ..storage.local import File, empty_bytes
 from .base import (
     StagedTarget,
     Tensor,

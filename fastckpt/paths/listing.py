@@ -12,7 +12,7 @@ from ..bundle.names import index_path
 from ..errors import FormatError
 from ..format._record import decode_header
 from ..format._table import Table
-from ..storage.stage import File
+from ..storage.local import File
 from .resolve import candidates
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import Final
 from ..bundle.names import STATE_FILE
 from ..errors import FormatError
 from ..format import textproto
-from ..storage.stage import File, replace_file
+from ..storage.local import File
+from ..storage.stage import replace_file
 from .lookup import checkpoint_exists
 
 __all__ = [

@@ -17,15 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from ..bundle.names import (
-    STATE_FILE,
-    aside_path,
-    index_path,
-    list_files,
-    shard_path,
-    split_staged,
-    staged_path,
-)
+from ..bundle.names import STATE_FILE, index_path, list_files, shard_path
 from ..bundle.partial import Remains, check_entry
 from ..bundle.verify import find_problems
 from ..bundle.writer import find_obsolete
@@ -33,7 +25,10 @@ from ..errors import CheckpointError, FormatError
 from ..format import textproto
 from ..paths.lookup import checkpoint_exists
 from ..paths.state import _FIELDS, CheckpointState, read_state, write_state
-from ..storage.stage import File, Stage, _exclusive, _sync_path, leftovers
+from ..storage.local import File, sync_path
+from ..storage.locks import exclusive, leftovers
+from ..storage.stage import Stage
+from ..storage.staged import aside_path, split_staged, staged_path
 from .complete_v1 import complete_v1, discard_v1
 from .survey import survey
 
@@ -164,7 +159,7 @@ def _commit_again(prefix: str, token: str) -> None:
         files = [remains._shard_file(number, "data file") for number in range(count)]
         with Stage(index_path(prefix), sync=True) as stage:
             for number, file in enumerate(files):
-                _sync_path(file.path)  # its writer may have died before it did
+                sync_path(file.path)  # its writer may have died before it did
                 stage.link(file.path, shard_path(prefix, number, count))
             for file in files:
                 if not file.is_current():
@@ -187,7 +182,7 @@ def discard(prefix: Path) -> bool:
     if not os.path.isdir(folder):
         return False
     was_v1 = discard_v1(name)
-    with _exclusive(folder):  # nobody's commit is going on
+    with exclusive(folder):  # nobody's commit is going on
         found = find_interrupted(name, verify=not os.path.exists(index_path(name)))
         if found and not os.path.exists(index_path(name)):
             _bring_back(name, found)
@@ -195,7 +190,7 @@ def discard(prefix: Path) -> bool:
             for path in each.files:
                 with suppress(FileNotFoundError):  # brought back
                     os.unlink(path)
-        _sync_path(folder)
+        sync_path(folder)
     return was_v1 or bool(found)
 
 

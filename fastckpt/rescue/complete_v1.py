@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from errno import ENOENT
 from typing import Final
 
-from ..bundle.names import aside_path, split_staged, staged_path, v1_pattern, v1_shard_path
+from ..bundle.names import v1_pattern, v1_shard_path
 from ..errors import CheckpointError
-from ..storage.stage import File, Stage, _exclusive, _sync_path, leftovers
+from ..storage.local import File, sync_path
+from ..storage.locks import exclusive, leftovers
+from ..storage.stage import Stage
+from ..storage.staged import aside_path, split_staged, staged_path
 from ..v1.reader import V1Checkpoint
 
 __all__ = ["InterruptedV1", "complete_v1", "discard_v1", "find_interrupted_v1"]
@@ -137,7 +140,7 @@ def _commit_again(save: InterruptedV1) -> None:
     _verify(sources)
     with closing(File(sources[-1])) as file, Stage(save.paths[-1], sync=True) as stage:
         for source, path in zip(sources[:-1], save.paths[:-1], strict=True):
-            _sync_path(source)  # its writer may have died before it did
+            sync_path(source)  # its writer may have died before it did
             stage.link(source, path)
         for chunk in file.chunks(0, file.size, "shard"):
             stage.commit_file.append(chunk)
@@ -156,14 +159,14 @@ def discard_v1(prefix: str) -> bool:
     if not found:
         return False
     folder = os.path.dirname(prefix) or os.curdir
-    with _exclusive(folder):  # nobody's commit is going on
+    with exclusive(folder):  # nobody's commit is going on
         for each in found:
             if each.aside in each.files and not os.path.lexists(each.paths[-1]):
                 _bring_back(each)
             for path in each.files:
                 with suppress(FileNotFoundError):  # brought back
                     os.unlink(path)
-        _sync_path(folder)
+        sync_path(folder)
     return True
 
 

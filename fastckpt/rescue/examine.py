@@ -13,7 +13,7 @@ from ..bundle.partial import Remains, check_entry
 from ..bundle.verify import find_problems
 from ..errors import CheckpointError
 from ..format.magic import Kind
-from ..storage.stage import leftovers
+from ..storage.locks import leftovers
 from ..v1.reader import V1Checkpoint
 from .complete import Interrupted, find_interrupted
 from .damage import report_index, report_tensors, salvage_call

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from ..bundle.names import STATE_FILE, index_path, list_files, split_staged, strip_suffix
+from ..bundle.names import STATE_FILE, index_path, list_files, strip_suffix
 from ..errors import FormatError
 from ..paths.lookup import checkpoint_exists
 from ..paths.state import CheckpointState, read_state
 from ..storage.folder import find_replaced, is_abandoned
-from ..storage.stage import leftovers
+from ..storage.locks import leftovers
+from ..storage.staged import split_staged
 from .complete import rebuild_state, spell_state
 from .complete_v1 import find_interrupted_v1
 from .examine import examine_v1, examine_v2, report_renamed

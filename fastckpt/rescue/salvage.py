@@ -14,7 +14,7 @@ from ..bundle.writer import Writer
 from ..errors import CheckpointError, UnsupportedError
 from ..format._table import Table
 from ..paths.state import latest_checkpoint
-from ..storage.stage import File
+from ..storage.local import File
 from ..v1.reader import V1Checkpoint, _find_shard, _read_meta, _split, _Tensor
 
 __all__ = ["SalvageReport", "salvage"]

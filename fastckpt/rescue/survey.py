@@ -9,17 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..bundle.names import (
-    STATE_FILE,
-    index_path,
-    list_files,
-    split_staged,
-    strip_suffix,
-    v1_pattern,
-)
+from ..bundle.names import STATE_FILE, index_path, list_files, strip_suffix, v1_pattern
 from ..format.magic import HEAD_SIZE, Kind, guess_format, recognise, strip_download_suffix
 from ..paths.lookup import meta_path
-from ..storage.stage import File
+from ..storage.local import File
+from ..storage.staged import split_staged
 
 __all__ = [
     "Survey",

@@ -14,8 +14,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
-from ..bundle.names import split_staged, staged_path
-from .stage import OutputFile, _exclusive, _is_locked, _sync_path
+from .local import sync_path
+from .locks import exclusive, is_locked
+from .stage import OutputFile
+from .staged import split_staged, staged_path
 
 __all__ = ["Staging", "find_replaced", "is_abandoned"]
 
@@ -39,7 +41,7 @@ class Staging:
         self._path = os.path.normpath(path)  # "a.zarr/" is renamed to "a.zarr"
         self._parent = os.path.dirname(self._path) or os.curdir
         self._lock: OutputFile | None = None
-        with _exclusive(self._parent):  # until it is locked it looks like a dead one's
+        with exclusive(self._parent):  # until it is locked it looks like a dead one's
             _clean(self._path)
             if os.path.isdir(path) and not replaces_folder:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
@@ -75,11 +77,11 @@ class Staging:
 
     def _commit(self) -> None:
         _sync(self.new)
-        with _exclusive(self._parent):
+        with exclusive(self._parent):
             if os.path.isdir(self._path) and os.path.isdir(self.new):
                 os.replace(self._path, os.path.join(self._folder, _OLD))
             os.replace(self.new, self._path)
-        _sync_path(self._parent)
+        sync_path(self._parent)
 
     def _discard(self) -> None:
         if self._lock is not None:
@@ -106,7 +108,7 @@ def _clean(path: str) -> None:
 
 def is_abandoned(folder: str) -> bool:
     """Whether no living process works in a staging folder."""
-    return not _is_locked(os.path.join(folder, _LOCK))
+    return not is_locked(os.path.join(folder, _LOCK))
 
 
 def find_replaced(folder: str, path: str) -> str | None:

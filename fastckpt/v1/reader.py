@@ -17,7 +17,7 @@ import numpy as np
 
 from ..bundle._index import TensorInfo, make_info
 from ..bundle._reader import Checkpoint, TensorSlice, make_handle
-from ..bundle.names import split_staged, v1_pattern, v1_shard_path
+from ..bundle.names import v1_pattern, v1_shard_path
 from ..bundle.tensors import MAX_RANK, dtype_of
 from ..errors import CheckpointError, FormatError, TensorNotFoundError, UnsupportedError
 from ..format._message import decode
@@ -36,7 +36,8 @@ from ..format.slices import (
 )
 from ..parallel import batches, ordered_map
 from ..progress import Progress, Tally
-from ..storage.stage import File
+from ..storage.local import File
+from ..storage.staged import split_staged
 from .records import (
     META_RECORD,
     META_TAG,

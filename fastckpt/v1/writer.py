@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..bundle.names import split_staged, v1_pattern, v1_shard_path
+from ..bundle.names import v1_pattern, v1_shard_path
 from ..format._message import encode
 from ..format._record import encode_name, slice_key
 from ..format._table import TableBuilder
 from ..format.dtypes import STRING, DType
 from ..format.slices import WHOLE, Box, find_tiling_fault, resolve, spell
 from ..format.values import encode_value
-from ..storage.stage import Stage, leftovers
+from ..storage.locks import leftovers
+from ..storage.stage import Stage
+from ..storage.staged import split_staged
 from .records import (
     HEADER,
     MAX_RECORD,

@@ -14,7 +14,8 @@ import numpy as np
 
 import fastckpt
 from fastckpt import train
-from fastckpt.bundle.names import split_staged, strip_suffix
+from fastckpt.bundle.names import strip_suffix
+from fastckpt.storage.staged import split_staged
 
 from .layer import strike
 from .saves import Save

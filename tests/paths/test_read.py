@@ -12,7 +12,8 @@ import pytest
 from fresh import run
 
 import fastckpt
-from fastckpt.bundle.names import list_files, shard_path, split_staged, staged_path, strip_suffix
+from fastckpt.bundle.names import list_files, shard_path, strip_suffix
+from fastckpt.storage.staged import split_staged, staged_path
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
 

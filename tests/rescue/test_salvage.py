@@ -14,7 +14,7 @@ from fastckpt.bundle.partial import Remains, find_shard_beside, open_table
 from fastckpt.format._table import Table
 from fastckpt.rescue.doctor import doctor
 from fastckpt.rescue.salvage import salvage
-from fastckpt.storage.stage import File
+from fastckpt.storage.local import File
 
 V2 = set(intact_tensors())
 V1 = {"n/float", "n/int"}
