@@ -1,26 +1,81 @@
-"""What can go wrong with a checkpoint. Stands at the bottom: imports nothing of the package.
+"""The exceptions of the package, and `Fault`, the kinds of fault that they tell apart.
 
-A message reads ``<path>: <what was being read> at <offset>: expected <x>, got <y>``. `OSError`
-(a file that is not there, a full disk) is never wrapped; a caller's mistake is `TypeError` or
-`ValueError`.
+A message reads ``<path>: <what> at <offset>: expected <x>, got <y>`` and is made of the fields of
+the exception; programs read the fields. `OSError` (a missing file, a full disk) is never wrapped;
+misuse by the caller is `TypeError` or `ValueError`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Final
+
+from .text import printable
+
+__all__ = [
+    "AboutTensor",
+    "CheckpointError",
+    "ChecksumError",
+    "Fault",
+    "FormatError",
+    "TensorNotFoundError",
+    "UnsupportedError",
+    "suggest",
+]
+
+
+class Fault(Enum):
+    """The kind of fault that a `CheckpointError` reports."""
+
+    MALFORMED = "malformed"  # bytes that break the grammar in a way that has no kind of its own
+    TRUNCATED = "truncated"  # the file, record or message ends too early
+    TRAILING = "trailing"  # bytes follow the end of what was read
+    BAD_MAGIC = "bad magic"  # not a file of this format
+    CHECKSUM = "checksum"  # bytes that are not the ones that were written
+    ORDER = "order"  # keys or blocks out of order
+    TOO_LARGE = "too large"  # a size, rank or count beyond what is allowed or can be true
+    MISSING = "missing"  # something that another part of the checkpoint refers to
+    MISMATCH = "mismatch"  # two parts of the checkpoint that contradict each other
+    CHANGED = "changed"  # a file that changed while it was open
+    UNSUPPORTED = "unsupported"  # legal, but not handled
+    DTYPE = "dtype"  # an unknown dtype, or one that cannot be an array
+    COMPRESSION = "compression"  # an unknown compression
+    VERSION = "version"  # a newer version of the format
+    NOT_FOUND = "not found"  # the tensor that was asked for
 
 
 class CheckpointError(Exception):
-    """A checkpoint that cannot be read. `path` is the file, `what` the thing in it."""
+    """A checkpoint that cannot be read.
 
-    def __init__(self, path: str, what: str, problem: str) -> None:
+    `path` is the file, `what` the thing in it, `offset` its place in bytes (None if there is
+    none), `tensor` the name of the tensor that is concerned (None if it is more than one),
+    `problem` what was expected and found, `fault` the kind of fault.
+    """
+
+    usual_fault = Fault.MALFORMED
+
+    def __init__(
+        self,
+        path: str,
+        what: str,
+        problem: str,
+        *,
+        tensor: str | None = None,
+        offset: int | None = None,
+        fault: Fault | None = None,
+    ) -> None:
         super().__init__(path, what, problem)
         self.path = path
         self.what = what
         self.problem = problem
+        self.tensor = tensor
+        self.offset = offset
+        self.fault = fault or self.usual_fault
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.what}: {self.problem}"
+        place = "" if self.offset is None else f" at {self.offset}"
+        return printable(f"{self.path}: {self.what}{place}: {self.problem}")
 
 
 class FormatError(CheckpointError, ValueError):
@@ -30,8 +85,20 @@ class FormatError(CheckpointError, ValueError):
 class ChecksumError(FormatError):
     """Bytes that are not the ones that were written. `expected` and `actual` are CRC-32C."""
 
-    def __init__(self, path: str, what: str, expected: int, actual: int) -> None:
-        super().__init__(path, what, f"expected CRC-32C {expected:#010x}, got {actual:#010x}")
+    usual_fault = Fault.CHECKSUM
+
+    def __init__(
+        self,
+        path: str,
+        what: str,
+        expected: int,
+        actual: int,
+        *,
+        tensor: str | None = None,
+        offset: int | None = None,
+    ) -> None:
+        problem = f"expected CRC-32C {expected:#010x}, got {actual:#010x}"
+        super().__init__(path, what, problem, tensor=tensor, offset=offset)
         self.args = (path, what, expected, actual)
         self.expected = expected
         self.actual = actual
@@ -40,27 +107,31 @@ class ChecksumError(FormatError):
 class UnsupportedError(CheckpointError, NotImplementedError):
     """Legal, but not handled here: a dtype, a compression, a newer version of the format."""
 
+    usual_fault = Fault.UNSUPPORTED
+
 
 class TensorNotFoundError(CheckpointError, KeyError):
-    """No tensor of this `name`. The message names the closest ones that there are.
+    """No tensor has this `name`. The message names the closest ones that exist.
 
-    `names` gives the names to compare with, in order. It is called when the message is wanted,
+    `names` returns the names to compare with, in order. It is called when the message is wanted,
     not before: a program that catches the error pays nothing for it.
     """
 
+    usual_fault = Fault.NOT_FOUND
+
     def __init__(self, path: str, name: str, names: Callable[[], Sequence[str]]) -> None:
-        super().__init__(path, f"tensor {name!r}", "not in this checkpoint")
+        super().__init__(path, f"tensor {name!r}", "not in this checkpoint", tensor=name)
         self.name = name
         self._names: Callable[[], Sequence[str]] | None = names
         self._closest: tuple[str, ...] = ()
 
     @property
     def closest(self) -> tuple[str, ...]:
-        """Up to three names that the missing one may have been meant to be."""
+        """Up to three existing names that resemble the missing one."""
         if self._names is not None:
             names, self._names = self._names, None
             try:
-                self._closest = _closest(self.name, names())
+                self._closest = suggest(self.name, names())
             except (CheckpointError, ValueError):  # no names from a broken or closed checkpoint
                 self._closest = ()
         return self._closest
@@ -70,7 +141,9 @@ class TensorNotFoundError(CheckpointError, KeyError):
         return super().__str__() + hint
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restore_not_found, (self.path, self.name, self.closest)
+        closest = self.closest
+        state = {**self.__dict__, "_names": None}
+        return _restore_not_found, (self.path, self.name, closest), state
 
 
 def _restore_not_found(path: str, name: str, closest: tuple[str, ...]) -> TensorNotFoundError:
@@ -79,15 +152,47 @@ def _restore_not_found(path: str, name: str, closest: tuple[str, ...]) -> Tensor
     return error
 
 
-_NEIGHBOURS = 1000  # names to each side; comparing with all of a large checkpoint takes seconds
+class AboutTensor:
+    """Context manager that enters a tensor's name into the errors that do not know it."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, CheckpointError) and error.tensor is None:
+            error.tensor = self._name
 
 
-def _closest(name: str, names: Sequence[str]) -> tuple[str, ...]:
+_NEIGHBOURS: Final = 1000  # names to each side; comparing all of a large checkpoint takes seconds
+_COMPARED: Final = 128  # characters of a name; the time grows with their square
+_WORK: Final = 50_000  # characters compared in all
+
+
+def suggest(name: str, names: Sequence[str], *, limit: int = 3) -> tuple[str, ...]:
+    """Return up to `limit` of the sorted `names` that resemble a name, the closest first.
+
+    The time is linear in the characters of `names`: only neighbours in the order and names with
+    the same last component are compared, by their last characters, and not too many.
+    """
     from bisect import bisect
     from difflib import get_close_matches
 
     place = bisect(names, name)
     last = name.rsplit("/", 1)[-1].split(":")[0]
     candidates = [each for each in names if each.rsplit("/", 1)[-1] == last][:_NEIGHBOURS]
-    candidates += names[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS]
-    return tuple(get_close_matches(name, dict.fromkeys(candidates), n=3))
+    near = range(max(0, place - _NEIGHBOURS), min(len(names), place + _NEIGHBOURS))
+    candidates += [names[i] for i in sorted(near, key=lambda i: abs(i - place))]
+    by_end: dict[str, str] = {}
+    work = 0
+    for each in candidates:
+        end = each[-_COMPARED:]
+        work += len(end)
+        if work > _WORK:
+            break
+        by_end.setdefault(end, each)
+    close = get_close_matches(name[-_COMPARED:], by_end, n=limit)
+    return tuple(by_end[each] for each in close)

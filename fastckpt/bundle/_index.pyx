@@ -15,7 +15,7 @@ from fastckpt.format._status cimport check
 
 from fastckpt.format import dtypes
 from fastckpt.format._record import decode_entry, slice_key
-from fastckpt.errors import UnsupportedError
+from fastckpt.errors import Fault, UnsupportedError
 from fastckpt.bundle.names import index_path
 
 cdef int _NUM_DTYPES = 64
@@ -48,7 +48,8 @@ cdef Row row_of(int number, str path, str name):
     row = _ROWS[number] if 0 <= number < _NUM_DTYPES else None
     if row is None:
         raise UnsupportedError(index_path(path), f"entry of tensor {name!r}",
-                               f"expected a known dtype, got number {number}")
+                               f"expected a known dtype, got number {number}", tensor=name,
+                               fault=Fault.DTYPE)
     return row
 
 
@@ -132,7 +133,7 @@ cdef TensorInfo info_of(source, str path, str name, const fck_entry *entry):
     cdef uint32_t item_size = row.item_size if row.item_size else 1
     cdef fck_status status = fck_entry_measure(entry, item_size, &count, &size)
     if status != FCK_OK:
-        check(status, index_path(path), f"entry of tensor {name!r}")
+        check(status, index_path(path), f"entry of tensor {name!r}", tensor=name)
     slices = ()
     if entry.slice_count > 0:
         whole = entry_of(entry, index_path(path), f"tensor {name!r}")
@@ -163,7 +164,7 @@ cdef int decode(str path, str name, fck_reader record, fck_entry *entry) except 
     """Decode a tensor's record; `path` is the prefix."""
     cdef fck_status status = fck_entry_decode(record, entry)
     if status != FCK_OK:
-        check(status, index_path(path), f"entry of tensor {name!r}")
+        check(status, index_path(path), f"entry of tensor {name!r}", tensor=name)
     return 0
 
 

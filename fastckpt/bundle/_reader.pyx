@@ -23,7 +23,7 @@ from functools import partial
 
 from fastckpt.bundle._index import find_hidden_keys, list_infos, list_names
 from fastckpt.format._record import decode_header
-from fastckpt.errors import CheckpointError, FormatError, TensorNotFoundError
+from fastckpt.errors import AboutTensor, CheckpointError, Fault, FormatError, TensorNotFoundError
 from fastckpt.bundle.names import index_path, shard_path
 from fastckpt.format.slices import parse_index
 from fastckpt.storage.local import File
@@ -407,10 +407,11 @@ cdef class Bundle(Checkpoint):
         entry = self._entry(name)
         if self._is_big_endian:
             return None
-        if not entry.slices:
-            return [(None, entry, locate(self, entry, _name(name)))]
-        return [(part.stored, part.entry, locate(self, part.entry, part.what))
-                for part in slice_parts(self, name, entry)]
+        with AboutTensor(name):
+            if not entry.slices:
+                return [(None, entry, locate(self, entry, _name(name)))]
+            return [(part.stored, part.entry, locate(self, part.entry, part.what))
+                    for part in slice_parts(self, name, entry)]
 
     def _read_parts(self, name):
         return read_parts(self, exact_name(name), self._entry(name))
@@ -504,7 +505,8 @@ cdef class Bundle(Checkpoint):
         table = self._open_table()
         if not 0 <= number < self.num_shards:
             raise FormatError(table.file.path, f"entry of {what}",
-                              f"expected a shard below {self.num_shards}, got {number}")
+                              f"expected a shard below {self.num_shards}, got {number}",
+                              fault=Fault.MISMATCH)
         path = shard_path(self.path, number, self.num_shards)
         try:
             file = File(path, stays_open=len(self._shards) < _MAX_OPEN)
@@ -516,7 +518,7 @@ cdef class Bundle(Checkpoint):
             raise CheckpointError(
                 table.file.path, "index",
                 "expected the file that was opened, got another one or none: the checkpoint was "
-                "saved again or removed meanwhile; read it anew")
+                "saved again or removed meanwhile; read it anew", fault=Fault.CHANGED)
         map = file.map(writable=self.mode == "c") if self._is_mapped else None
         return _Shard(file, map)
 
@@ -549,7 +551,8 @@ cdef class Bundle(Checkpoint):
         cdef cnp.dtype numpy_dtype
         cdef _Shard shard = self._shards.get(entry.shard_id)
         if shard is None:
-            shard = self._shard(entry.shard_id, _name(name))
+            with AboutTensor(name):
+                shard = self._shard(entry.shard_id, _name(name))
         if fck_entry_measure(entry, row.item_size, &count, &size) != FCK_OK \
                 or <uint64_t>entry.size != size or entry.offset < 0 \
                 or <uint64_t>entry.offset > shard.size \
@@ -557,7 +560,8 @@ cdef class Bundle(Checkpoint):
                 or <int>entry.rank > _MAX_RANK:
             self._blame(name, entry)
         if ends_before(shard.fd, <uint64_t>entry.offset + size):
-            shard.file.check_current_size(entry.offset, size, _name(name))
+            with AboutTensor(name):
+                shard.file.check_current_size(entry.offset, size, _name(name))
         if self._verified is not None:
             self._verify_first(name)
         for i in range(entry.rank):
@@ -574,8 +578,9 @@ cdef class Bundle(Checkpoint):
         """Raise what makes an entry unfit for a view."""
         what = _name(name)
         whole = self._to_entry(name, entry)
-        locate(self, whole, what)
-        check_rank(self, whole.shape, what)
+        with AboutTensor(name):
+            locate(self, whole, what)
+            check_rank(self, whole.shape, what)
         raise AssertionError("unreachable")
 
     cdef int _verify_first(self, str name) except -1:

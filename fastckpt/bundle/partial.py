@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ..errors import CheckpointError, FormatError
+from ..errors import AboutTensor, CheckpointError, Fault, FormatError
 from ..format._record import Entry, decode_entry, decode_header, decode_name, encode_name, slice_key
 from ..format._table import Table
 from ..format.checksum import crc32c, mask, unmask
@@ -105,7 +105,7 @@ class Remains:
     def _shard_file(self, number: int, what: str) -> File:
         if self.num_shards is not None and not 0 <= number < self.num_shards:
             problem = f"expected a shard below {self.num_shards}, got {number}"
-            raise FormatError(self.index_path, f"entry of {what}", problem)
+            raise FormatError(self.index_path, f"entry of {what}", problem, fault=Fault.MISMATCH)
         path = self._find_shard(number, self.num_shards)
         if path not in self._files:
             try:
@@ -129,7 +129,8 @@ class Remains:
 
     def _entry(self, name: str) -> Entry:
         record = self._records[encode_name(name)]
-        return decode_entry(record, self.index_path, f"entry of tensor {name!r}")
+        with AboutTensor(name):
+            return decode_entry(record, self.index_path, f"entry of tensor {name!r}")
 
     def _parts(self, name: str) -> list[tuple[Box | None, Entry, File]] | None:
         if self.byteorder == "big":
@@ -152,10 +153,11 @@ def check_entry(source: Source, name: str, entry: Entry) -> None:
 
     Reads none of them. Of a partitioned tensor every slice is looked at.
     """
-    if not entry.slices:
-        locate(source, entry, f"tensor {name!r}")
-    for part in slice_parts(source, name, entry):
-        locate(source, part.entry, part.what)
+    with AboutTensor(name):
+        if not entry.slices:
+            locate(source, entry, f"tensor {name!r}")
+        for part in slice_parts(source, name, entry):
+            locate(source, part.entry, part.what)
 
 
 def open_table(file: File) -> tuple[Table | None, CheckpointError | None]:
@@ -205,8 +207,8 @@ class _Mended:
 
     def read(self, offset: int, size: int, what: str) -> bytes:
         if not 0 <= offset <= self.size - size:
-            problem = f"expected {size} bytes at {offset}, but the file ends at {self.size}"
-            raise FormatError(self.path, what, problem)
+            problem = f"expected {size} bytes, but the file ends at {self.size}"
+            raise FormatError(self.path, what, problem, offset=offset, fault=Fault.TRUNCATED)
         split = len(self._data)
         return (
             bytes(self._data[offset : offset + size])

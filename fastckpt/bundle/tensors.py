@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from ..errors import ChecksumError, FormatError, UnsupportedError
+from ..errors import AboutTensor, ChecksumError, Fault, FormatError, UnsupportedError
 from ..format._payload import decode_strings, verify_variants
 from ..format._record import Entry, decode_entry, encode_name, slice_key
 from ..format.dtypes import STRING, DType, by_number
@@ -67,7 +67,7 @@ def dtype_of(path: str, what: str, number: int) -> DType:
     dtype = by_number(number)
     if dtype is None:
         problem = f"expected a known dtype, got number {number}"
-        raise UnsupportedError(path, f"entry of {what}", problem)
+        raise UnsupportedError(path, f"entry of {what}", problem, fault=Fault.DTYPE)
     return dtype
 
 
@@ -75,7 +75,7 @@ def check_rank(source: Source, shape: tuple[int, ...], what: str) -> None:
     """Raise `UnsupportedError` for more dimensions than an array can have."""
     if len(shape) > MAX_RANK:
         problem = f"expected at most NumPy's {MAX_RANK} dimensions, got {len(shape)}"
-        raise UnsupportedError(source.index_path, what, problem)
+        raise UnsupportedError(source.index_path, what, problem, fault=Fault.TOO_LARGE)
 
 
 def locate(source: Source, entry: Entry, what: str) -> File:
@@ -87,7 +87,7 @@ def locate(source: Source, entry: Entry, what: str) -> File:
     file = source._shard_file(entry.shard_id, what)
     if not 0 <= entry.offset <= file.size or not 0 <= entry.size <= file.size - entry.offset:
         problem = f"expected {entry.size} bytes, but the file ends at {file.size}"
-        raise FormatError(file.path, f"{what} at {entry.offset}", problem)
+        raise FormatError(file.path, what, problem, offset=entry.offset, fault=Fault.TRUNCATED)
     return file
 
 
@@ -100,14 +100,14 @@ def _count_items(source: Source, entry: Entry, what: str) -> int:
     largest = math.prod(dim for dim in entry.shape if dim > 0) * dtype.numpy.itemsize
     if largest > _MAX_SIZE:
         problem = f"expected less than 2**63 bytes, got the shape {entry.shape}"
-        raise FormatError(source.index_path, f"entry of {what}", problem)
+        raise FormatError(source.index_path, f"entry of {what}", problem, fault=Fault.TOO_LARGE)
     count = math.prod(entry.shape)
     if dtype.is_fixed and count * dtype.item_size != entry.size:
         problem = (
             f"expected {count * dtype.item_size} bytes for dtype {dtype.name} and shape "
             f"{entry.shape}, got {entry.size}"
         )
-        raise FormatError(source.index_path, f"entry of {what}", problem)
+        raise FormatError(source.index_path, f"entry of {what}", problem, fault=Fault.MISMATCH)
     return count
 
 
@@ -122,10 +122,11 @@ def slice_parts(source: Source, name: str, whole: Entry) -> Iterator[Part]:
         box = resolve(stored, whole.shape)
         if box is None:
             problem = f"expected a part of the shape {whole.shape}, got one beyond it"
-            raise FormatError(source.index_path, what, problem)
+            raise _fault_of_slice(source, name, what, problem, Fault.MISMATCH)
         record = source._record(slice_key(key, stored))
         if record is None:
-            raise FormatError(source.index_path, what, "expected an entry of its own, got none")
+            problem = "expected an entry of its own, got none"
+            raise _fault_of_slice(source, name, what, problem, Fault.MISSING)
         entry = decode_entry(record, source.index_path, what)
         shape = tuple(length for _, length in box)
         if (entry.dtype, entry.shape, entry.slices) != (whole.dtype, shape, ()):
@@ -133,8 +134,14 @@ def slice_parts(source: Source, name: str, whole: Entry) -> Iterator[Part]:
                 f"expected dtype {whole.dtype} and shape {shape}, as the tensor has it, "
                 f"got dtype {entry.dtype} and shape {entry.shape}"
             )
-            raise FormatError(source.index_path, what, problem)
+            raise _fault_of_slice(source, name, what, problem, Fault.MISMATCH)
         yield Part(stored, box, entry, what)
+
+
+def _fault_of_slice(
+    source: Source, name: str, what: str, problem: str, fault: Fault
+) -> FormatError:
+    return FormatError(source.index_path, what, problem, tensor=name, fault=fault)
 
 
 def stored_size(source: Source, parts: Iterable[Part]) -> int:
@@ -144,24 +151,27 @@ def stored_size(source: Source, parts: Iterable[Part]) -> int:
         size += part.entry.size
         if part.entry.size < 0 or size > _MAX_SIZE:
             problem = f"expected sizes that add up, got {part.entry.size}"
-            raise FormatError(source.index_path, part.what, problem)
+            raise FormatError(source.index_path, part.what, problem, fault=Fault.TOO_LARGE)
     return size
 
 
 def read_tensor(source: Source, name: str, entry: Entry) -> npt.NDArray[Any]:
     """Return a whole tensor, verified."""
     what = f"tensor {name!r}"
-    check_rank(source, entry.shape, what)
-    if not entry.slices:
-        return _read_plain(source, entry, what)
-    whole = Region((0,) * len(entry.shape), entry.shape, (1,) * len(entry.shape))
-    pieces = _plan(source, name, entry, whole)
-    array = np.empty(
-        entry.shape, dtype_of(source.index_path, f"tensor {name!r}", entry.dtype).numpy
-    )
-    for part, _, places in pieces:
-        array[places] = _read_plain(source, part.entry, part.what)
-    return array
+    with AboutTensor(name):
+        check_rank(source, entry.shape, what)
+        if not entry.slices:
+            return _read_plain(source, entry, what)
+        pieces = _plan(source, name, entry, _whole_region(entry))
+        array = np.empty(entry.shape, dtype_of(source.index_path, what, entry.dtype).numpy)
+        for part, _, places in pieces:
+            array[places] = _read_plain(source, part.entry, part.what)
+        return array
+
+
+def _whole_region(entry: Entry) -> Region:
+    rank = len(entry.shape)
+    return Region((0,) * rank, entry.shape, (1,) * rank)
 
 
 def read_parts(
@@ -171,33 +181,34 @@ def read_parts(
     if not entry.slices:
         yield None, read_tensor(source, name, entry)
     for part in slice_parts(source, name, entry):
-        check_rank(source, part.entry.shape, part.what)
-        yield part.stored, _read_plain(source, part.entry, part.what)
+        with AboutTensor(name):
+            check_rank(source, part.entry.shape, part.what)
+            array = _read_plain(source, part.entry, part.what)
+        yield part.stored, array
 
 
 def read_region(source: Source, name: str, entry: Entry, region: Region) -> npt.NDArray[Any]:
     """Return a region of a tensor. Only the bytes that it needs are read, and not verified."""
     what = f"tensor {name!r}"
-    check_rank(source, entry.shape, what)
-    if not entry.slices:
-        return _read_runs(source, entry, region, what)
-    pieces = _plan(source, name, entry, region)
-    array = np.empty(
-        region.counts, dtype_of(source.index_path, f"tensor {name!r}", entry.dtype).numpy
-    )
-    for part, inner, places in pieces:
-        array[places] = _read_runs(source, part.entry, inner, part.what)
-    return array
+    with AboutTensor(name):
+        check_rank(source, entry.shape, what)
+        if not entry.slices:
+            return _read_runs(source, entry, region, what)
+        pieces = _plan(source, name, entry, region)
+        array = np.empty(region.counts, dtype_of(source.index_path, what, entry.dtype).numpy)
+        for part, inner, places in pieces:
+            array[places] = _read_runs(source, part.entry, inner, part.what)
+        return array
 
 
 def verify_tensor(source: Source, name: str, entry: Entry) -> None:
     """Verify a tensor's bytes, slice by slice if it has some, in the memory of one chunk."""
-    if not entry.slices:
-        _verify_plain(source, entry, f"tensor {name!r}")
-        return
-    whole = Region((0,) * len(entry.shape), entry.shape, (1,) * len(entry.shape))
-    for part, _, _ in _plan(source, name, entry, whole):
-        _verify_plain(source, part.entry, part.what)
+    with AboutTensor(name):
+        if not entry.slices:
+            _verify_plain(source, entry, f"tensor {name!r}")
+            return
+        for part, _, _ in _plan(source, name, entry, _whole_region(entry)):
+            _verify_plain(source, part.entry, part.what)
 
 
 def _read_plain(source: Source, entry: Entry, what: str) -> npt.NDArray[Any]:
@@ -214,7 +225,7 @@ def _read_plain(source: Source, entry: Entry, what: str) -> npt.NDArray[Any]:
 
 def _compare(file: File, entry: Entry, actual: int, what: str) -> None:
     if actual != entry.crc32c:
-        raise ChecksumError(file.path, f"{what} at {entry.offset}", entry.crc32c, actual)
+        raise ChecksumError(file.path, what, entry.crc32c, actual, offset=entry.offset)
 
 
 def _to_native(source: Source, raw: npt.NDArray[np.uint8], dtype: DType) -> None:
@@ -228,7 +239,7 @@ def _read_strings(
 ) -> npt.NDArray[Any]:
     if dtype is not STRING:
         problem = f"expected a dtype that an array can hold, got {dtype.name}"
-        raise UnsupportedError(file.path, what, problem)
+        raise UnsupportedError(file.path, what, problem, fault=Fault.DTYPE)
     strings = _decode_strings(source, file, entry, what)
     array = np.empty(entry.shape, object)
     array.reshape(-1)[:] = strings
@@ -242,7 +253,8 @@ def _decode_strings(source: Source, file: File, entry: Entry, what: str) -> list
         source.byteorder == "big",
         entry.crc32c,
         file.path,
-        f"{what} at {entry.offset}",
+        what,
+        entry.offset,
     )
 
 
@@ -317,7 +329,9 @@ def _check_tiling(
         fault = find_tiling_fault(shape, boxes)
     if fault is not None:
         problem = f"expected slices that cover {shape} exactly once, but {fault}"
-        raise FormatError(source.index_path, f"tensor {name!r}", problem)
+        raise FormatError(
+            source.index_path, f"tensor {name!r}", problem, tensor=name, fault=Fault.MISMATCH
+        )
 
 
 def _verify_plain(source: Source, entry: Entry, what: str) -> None:
@@ -330,7 +344,7 @@ def _verify_plain(source: Source, entry: Entry, what: str) -> None:
     elif dtype.number == _VARIANT and source.byteorder == "little":
         payload = file.read(entry.offset, entry.size, what)
         count = _count_items(source, entry, what)
-        verify_variants(payload, count, entry.crc32c, file.path, what)
+        verify_variants(payload, count, entry.crc32c, file.path, what, entry.offset)
     else:
         problem = f"expected bytes that can be verified, got {source.byteorder}-endian {dtype.name}"
-        raise UnsupportedError(file.path, what, problem)
+        raise UnsupportedError(file.path, what, problem, fault=Fault.DTYPE)

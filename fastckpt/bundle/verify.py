@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Protocol
 
-from ..errors import CheckpointError
+from ..errors import AboutTensor, CheckpointError
 from ..format._record import Entry, decode_entry, decode_name
 from ..parallel import batches, ordered_map
 from ..progress import Progress, Tally
@@ -59,8 +59,9 @@ def _find_tensors(source: Audited) -> Iterator[tuple[_Tensor | CheckpointError, 
                 continue
             name = decode_name(key)
             try:
-                entry = decode_entry(record, source.index_path, f"entry of tensor {name!r}")
-                dtype = dtype_of(source.index_path, f"tensor {name!r}", entry.dtype)
+                with AboutTensor(name):
+                    entry = decode_entry(record, source.index_path, f"entry of tensor {name!r}")
+                    dtype = dtype_of(source.index_path, f"tensor {name!r}", entry.dtype)
                 size = math.prod(entry.shape) * dtype.item_size if entry.slices else entry.size
                 yield (name, entry, max(0, size)), max(0, size)
             except CheckpointError as error:

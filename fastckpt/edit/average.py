@@ -270,7 +270,7 @@ def _read_chunks(entry: Entry, file: File, dtype: DType, step: int, what: str) -
         crc = crc32c(chunk, crc)
         yield np.frombuffer(chunk, dtype.numpy)
     if crc != entry.crc32c:
-        raise ChecksumError(file.path, f"{what} at {entry.offset}", entry.crc32c, crc)
+        raise ChecksumError(file.path, what, entry.crc32c, crc, offset=entry.offset)
 
 
 # ---- Cast

@@ -14,7 +14,7 @@ from fastckpt.format._csrc cimport (
     fck_buf_append, fck_buf_free, fck_field, fck_read_field, fck_read_varint64, fck_reader,
     fck_reader_left, fck_reader_make, fck_status,
 )
-from fastckpt.format._status cimport check, explain
+from fastckpt.format._status cimport check
 
 import numpy as np
 
@@ -163,7 +163,7 @@ def hash_field(uint32_t number, data, const int64_t[:, ::1] spans, path, what):
         while fck_reader_left(&reader) > 0:
             status = fck_read_field(&reader, &field)
             if status != FCK_OK:
-                raise FormatError(path, f"{what} at {reader.p - &view[0]}", explain(status))
+                check(status, path, what, offset=reader.p - &view[0])
             if field.number == number and field.type == FCK_WIRE_BYTES:
                 found = field.bytes
         hashes[i] = hash((<const char *>found.p)[:fck_reader_left(&found)])
@@ -187,7 +187,7 @@ cdef class _Decoder:
         while fck_reader_left(&reader) > 0:
             status = fck_read_field(&reader, &field)
             if status != FCK_OK:
-                raise self.error(reader.p, explain(status))
+                check(status, self.path, self.what, offset=reader.p - self.base)
             row = message._fields.get(field.number)
             if row is None:
                 continue
@@ -280,7 +280,7 @@ cdef class _Decoder:
         return array.astype(np.bool_) if kind == _BOOL else array
 
     cdef object error(self, const uint8_t *p, problem):
-        return FormatError(self.path, f"{self.what} at {p - self.base}", problem)
+        return FormatError(self.path, self.what, problem, offset=p - self.base)
 
 
 cdef class _Numbers:

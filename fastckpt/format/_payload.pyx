@@ -15,28 +15,31 @@ from fastckpt.format._csrc cimport (
 from fastckpt.format._status cimport check
 
 from fastckpt.format.checksum import crc32c, mask, unmask
-from fastckpt.errors import ChecksumError, FormatError
+from fastckpt.errors import ChecksumError, Fault, FormatError
 
 
-def decode_strings(bytes payload not None, size_t count, bint is_big_endian, expected, path, what):
+def decode_strings(bytes payload not None, size_t count, bint is_big_endian, expected, path, what,
+                   offset=None):
     """Return the `count` elements of a payload as a list of `bytes`, its checksums verified.
 
-    `expected` is the entry's CRC-32C. Raises `FormatError` unless lengths and bytes fill the
+    `expected` is the entry's CRC-32C, `offset` the payload's place in the file. Raises `FormatError` unless lengths and bytes fill the
     payload exactly, and `ChecksumError`.
     """
     cdef fck_reader r = fck_reader_make(<const uint8_t *><const char *>payload, len(payload))
     cdef uint64_t *lengths
     cdef size_t i
     if count > <size_t>len(payload):  # a length takes a byte at least: checked before allocating
-        raise FormatError(path, what, f"expected {count} strings, got {len(payload)} bytes")
+        raise FormatError(path, what, f"expected {count} strings, got {len(payload)} bytes",
+                          offset=offset, fault=Fault.TRUNCATED)
     lengths = <uint64_t *>PyMem_Malloc((count + 1) * sizeof(uint64_t))
     if lengths == NULL:
         raise MemoryError()
     try:
-        check(fck_strings_decode_lengths(&r, count, lengths), path, f"{what}, string lengths")
+        check(fck_strings_decode_lengths(&r, count, lengths), path, f"{what}, string lengths",
+              offset=offset)
         at = len(payload) - fck_reader_left(&r)
         _verify(payload, at, _lengths_crc(lengths, count, is_big_endian), is_big_endian,
-                expected, path, what)
+                expected, path, what, offset)
         strings = []
         at += 4
         for i in range(count):
@@ -59,15 +62,16 @@ cdef _lengths_crc(const uint64_t *lengths, size_t count, bint is_big_endian):
 
 
 cdef int _verify(bytes payload, size_t at, lengths_crc, is_big_endian, expected, path,
-                 what) except -1:
+                 what, offset) except -1:
     """Compare both checksums; the one of the lengths stands at `at`."""
     stored = payload[at:at + 4]
     stored_crc = unmask(int.from_bytes(stored, "big" if is_big_endian else "little"))
     if stored_crc != lengths_crc:
-        raise ChecksumError(path, f"{what}, string lengths", stored_crc, lengths_crc)
+        raise ChecksumError(path, f"{what}, string lengths", stored_crc, lengths_crc,
+                            offset=offset)
     actual = crc32c(memoryview(payload)[at:], lengths_crc)
     if actual != expected:
-        raise ChecksumError(path, what, expected, actual)
+        raise ChecksumError(path, what, expected, actual, offset=offset)
     return 0
 
 
@@ -92,7 +96,7 @@ def encode_strings(list strings not None):
     return payload, crc32c(memoryview(payload)[len(head):], crc)
 
 
-def verify_variants(bytes payload not None, size_t count, expected, path, what):
+def verify_variants(bytes payload not None, size_t count, expected, path, what, offset=None):
     """Verify the payload of `count` variants without decoding them.
 
     Each is a varint length, that many bytes and a checksum that runs on from the one before.
@@ -104,16 +108,18 @@ def verify_variants(bytes payload not None, size_t count, expected, path, what):
     crc = 0
     for i in range(count):
         where = f"{what}, variant {i}"
-        check(fck_read_varint64(&r, &size), path, where)
-        check(fck_read_bytes(&r, size, &element), path, where)
+        check(fck_read_varint64(&r, &size), path, where, offset=offset)
+        check(fck_read_bytes(&r, size, &element), path, where, offset=offset)
         crc = crc32c(int(size).to_bytes(8, "little"), crc)
         crc = crc32c((<const char *>element.p)[:size], crc)
-        check(fck_read_bytes(&r, 4, &element), path, where)
+        check(fck_read_bytes(&r, 4, &element), path, where, offset=offset)
         stored = (<const char *>element.p)[:4]
         if unmask(int.from_bytes(stored, "little")) != crc:
-            raise ChecksumError(path, where, unmask(int.from_bytes(stored, "little")), crc)
+            raise ChecksumError(path, where, unmask(int.from_bytes(stored, "little")), crc,
+                                offset=offset)
         crc = crc32c(stored, crc)
     if fck_reader_left(&r):
-        raise FormatError(path, what, f"expected {count} variants, got more bytes")
+        raise FormatError(path, what, f"expected {count} variants, got more bytes", offset=offset,
+                          fault=Fault.TRAILING)
     if crc != expected:
-        raise ChecksumError(path, what, expected, crc)
+        raise ChecksumError(path, what, expected, crc, offset=offset)

@@ -18,7 +18,7 @@ from fastckpt.format._csrc cimport (
 )
 from fastckpt.format._status cimport check
 
-from fastckpt.errors import FormatError, UnsupportedError
+from fastckpt.errors import Fault, FormatError, UnsupportedError
 
 
 cdef extern from "Python.h":
@@ -162,13 +162,15 @@ def decode_header(first, path):
     cdef fck_header header
     what = "bundle header"
     if first is None or first[0]:
-        raise FormatError(path, what, "expected an entry with the empty key, got none")
+        raise FormatError(path, what, "expected an entry with the empty key, got none",
+                          fault=Fault.MISSING)
     record = first[1]
     check(fck_header_decode(_reader_of(record), &header), path, what)
     if header.min_consumer > FCK_VERSION or header.is_refused:
         asked = "this version refused" if header.is_refused else f"version {header.min_consumer}"
         raise UnsupportedError(
-            path, what, f"expected a bundle that version {FCK_VERSION} may read, got {asked}")
+            path, what, f"expected a bundle that version {FCK_VERSION} may read, got {asked}",
+            fault=Fault.VERSION)
     if header.num_shards < 1:
         raise FormatError(path, what, f"expected 1 shard or more, got {header.num_shards}")
     if header.endianness not in (FCK_LITTLE_ENDIAN, FCK_BIG_ENDIAN):

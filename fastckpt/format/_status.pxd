@@ -5,7 +5,22 @@ from fastckpt.format._csrc cimport (
     FCK_E_TRUNCATED, FCK_E_VARINT, FCK_E_WIRE, FCK_OK, fck_status,
 )
 
-from fastckpt.errors import FormatError
+from fastckpt.errors import Fault, FormatError
+
+
+cdef inline object fault_of(fck_status status):
+    """The `Fault` that a status is a case of."""
+    if status == FCK_E_TRUNCATED:
+        return Fault.TRUNCATED
+    if status == FCK_E_TRAILING:
+        return Fault.TRAILING
+    if status == FCK_E_MAGIC:
+        return Fault.BAD_MAGIC
+    if status == FCK_E_ORDER:
+        return Fault.ORDER
+    if status in (FCK_E_RANGE, FCK_E_EXPANSION, FCK_E_RANK, FCK_E_OVERFLOW):
+        return Fault.TOO_LARGE
+    return Fault.MALFORMED
 
 
 cdef inline str explain(fck_status status):
@@ -42,10 +57,12 @@ cdef inline str explain(fck_status status):
     return f"got the status {<int>status}"
 
 
-cdef inline int check(fck_status status, object path, object what) except -1:
-    """Raise what a status means; return 0 for FCK_OK. Call it right behind the C call."""
+cdef inline int check(fck_status status, object path, object what, object tensor=None,
+                      object offset=None) except -1:
+    """Raise the exception for a status; return 0 for FCK_OK. Call it right after the C call."""
     if status == FCK_OK:
         return 0
     if status == FCK_E_MEMORY:
         raise MemoryError()
-    raise FormatError(path, what, explain(status))
+    raise FormatError(path, what, explain(status), tensor=tensor, offset=offset,
+                      fault=fault_of(status))

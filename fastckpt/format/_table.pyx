@@ -23,7 +23,7 @@ from fastckpt.format._csrc cimport (
 from fastckpt.format._status cimport check, explain
 
 from fastckpt.format.checksum import crc32c, mask, unmask
-from fastckpt.errors import ChecksumError, FormatError, UnsupportedError
+from fastckpt.errors import ChecksumError, Fault, FormatError, UnsupportedError
 
 # What TensorFlow's writer uses; byte identity needs the same (docs/format.md, "Table container").
 cdef size_t _BLOCK_SIZE = 262144
@@ -64,17 +64,20 @@ cdef class Table:
             raise FormatError(
                 file.path, "table footer",
                 f"expected at least {FCK_FOOTER_SIZE} bytes, got a file of {file.size}",
+                fault=Fault.TRUNCATED,
             )
         at = file.size - FCK_FOOTER_SIZE
         footer = file.read(at, FCK_FOOTER_SIZE, "table footer")
-        what = f"table footer at {at}"
+        what = "table footer"
         check(fck_footer_decode(<const uint8_t *><const char *>footer, &metaindex, &index),
-              file.path, what)
-        check(fck_handle_check(index, file.size), file.path, what)
-        what = f"index block at {index.offset}"
+              file.path, what, offset=at)
+        check(fck_handle_check(index, file.size), file.path, what, offset=at)
+        at = index.offset
+        what = "index block"
         _content = _read_block(file, index, &view, what)  # keeps alive what the view borrows
-        check(fck_block_verify(&view, NULL, NULL, &entry_count, &offset), file.path, what)
-        check(fck_index_load(&view, file.size, &self.index), file.path, what)
+        check(fck_block_verify(&view, NULL, NULL, &entry_count, &offset), file.path, what,
+              offset=at)
+        check(fck_index_load(&view, file.size, &self.index), file.path, what, offset=at)
         self.loaded = <LoadedBlock *>PyMem_Calloc(self.index.count + 1, sizeof(LoadedBlock))
         if self.loaded == NULL:
             raise MemoryError()
@@ -116,7 +119,7 @@ cdef class Table:
         with cython.critical_section(self):
             if self.contents[i] is not None:
                 return self.loaded[i]
-        content = _read_block(self.file, handle, &block.view, f"block {i} at {handle.offset}")
+        content = _read_block(self.file, handle, &block.view, f"block {i}")
         block.is_verified = False
         with cython.critical_section(self):
             if self.contents[i] is None:
@@ -148,7 +151,7 @@ cdef class Table:
                                       &block.entry_count, &offset)
         if status != FCK_OK:
             at = fck_index_get(&self.index, i).block.offset
-            check(status, self.file.path, f"block {i} at {at}, entry at {offset}")
+            check(status, self.file.path, f"entry at {offset} of block {i}", offset=at)
         return 0
 
     def first(self):
@@ -201,9 +204,8 @@ cdef class Table:
             if self.loaded[i].is_verified:
                 view[0] = self.loaded[i].view
                 return self.contents[i]
-        at = fck_index_get(&self.index, i).block.offset
         content = _read_block(self.file, fck_index_get(&self.index, i).block, &block.view,
-                              f"block {i} at {at}")
+                              f"block {i}")
         self._verify_block(i, &block)
         view[0] = block.view
         size = block.view.entries_size + 4 * (block.view.restart_count + 1)
@@ -275,19 +277,21 @@ cdef bytes _read_block(file, fck_handle handle, fck_block *view, what):
     expected = unmask(int.from_bytes(content[size + 1:], "little"))
     actual = crc32c(covered)
     if actual != expected:
-        raise ChecksumError(file.path, what, expected, actual)
+        raise ChecksumError(file.path, what, expected, actual, offset=handle.offset)
     compression = covered[size]
     if compression == 1:
-        content = _decompress(content[:size], file.path, what)
+        content = _decompress(content[:size], file.path, what, handle.offset)
         size = len(content)
     elif compression != 0:
         raise UnsupportedError(
-            file.path, what, f"expected compression 0 (none) or 1 (snappy), got {compression}")
-    check(fck_block_open(<const uint8_t *><const char *>content, size, view), file.path, what)
+            file.path, what, f"expected compression 0 (none) or 1 (snappy), got {compression}",
+            offset=handle.offset, fault=Fault.COMPRESSION)
+    check(fck_block_open(<const uint8_t *><const char *>content, size, view), file.path, what,
+          offset=handle.offset)
     return content
 
 
-cdef bytes _decompress(bytes stored, path, what):
+cdef bytes _decompress(bytes stored, path, what, offset):
     import snappy  # published indexes rarely have compressed blocks
 
     cdef uint64_t claimed = 0
@@ -302,11 +306,13 @@ cdef bytes _decompress(bytes stored, path, what):
             path, what,
             f"expected at most {len(stored) * _MAX_SNAPPY_RATIO} bytes from {len(stored)} "
             f"compressed ones, got a claim of {claimed}",
+            offset=offset, fault=Fault.TOO_LARGE,
         )
     try:
         return snappy.uncompress(stored)
     except snappy.UncompressError as error:
-        raise FormatError(path, what, "expected a snappy block, got other bytes") from error
+        raise FormatError(
+            path, what, "expected a snappy block, got other bytes", offset=offset) from error
 
 
 cdef class TableBuilder:

@@ -96,7 +96,7 @@ class _Parser:
             match = _TOKEN.match(text, at)
             if match is None or match.lastgroup is None:
                 problem = f"expected protobuf text, got {text[at : at + 20]!r}"
-                raise FormatError(self._path, f"{self._what} at {at}", problem)
+                raise FormatError(self._path, self._what, problem, offset=at)
             yield match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)
             at = match.end()
 
@@ -106,7 +106,7 @@ class _Parser:
         return text
 
     def _error(self, problem: str) -> FormatError:
-        return FormatError(self._path, f"{self._what} at {self._at}", problem)
+        return FormatError(self._path, self._what, problem, offset=self._at)
 
     def _take(self, kind: str) -> bytes:
         if self._kind != kind:

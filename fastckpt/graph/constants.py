@@ -61,7 +61,7 @@ def decode_shape(source: Source, span: Span | None, what: str) -> Shape | None:
     start, end = span or (0, 0)
     if end - start > _MAX_SHAPE:  # before there are as many objects as dimensions
         problem = f"expected a shape of at most {_MAX_SHAPE} bytes, got {end - start}"
-        raise FormatError(source.path, f"{what} at {start}", problem)
+        raise FormatError(source.path, what, problem, offset=start)
     found = source.decode(SHAPE, (start, end), what)
     return None if found["unknown_rank"] else tuple(dim["size"] for dim in found["dims"])
 
@@ -109,7 +109,7 @@ def decode_tensor(source: Source, span: Span, what: str) -> npt.NDArray[Any]:
     if start < end:
         if end - start != count * dtype.item_size:
             problem = f"expected {count * dtype.item_size} bytes for {shape}, got {end - start}"
-            raise FormatError(source.path, f"{what} at {start}", problem)
+            raise FormatError(source.path, what, problem, offset=start)
         values = _from_bytes(dtype, source.data[start:end])
     else:
         values = _decode_values(source, span, dtype, what)

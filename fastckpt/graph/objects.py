@@ -271,7 +271,7 @@ def read_object_graph(checkpoint: _Tensors) -> ObjectGraph | None:
     array = checkpoint.get_tensor(GRAPH_KEY, copy=True)
     if array.dtype != object or array.shape != ():
         problem = f"expected a string scalar, got dtype {array.dtype} and shape {array.shape}"
-        raise FormatError(checkpoint.path, f"tensor {GRAPH_KEY!r}", problem)
+        raise FormatError(checkpoint.path, f"tensor {GRAPH_KEY!r}", problem, tensor=GRAPH_KEY)
     return decode_graph(array.item(), checkpoint.path)
 
 
@@ -308,14 +308,14 @@ def decode_graph(data: bytes, path: str) -> ObjectGraph:
     """
     spans = decode(_GRAPH, data, path, _WHAT)["nodes"]
     if not len(spans):
-        raise FormatError(path, f"{_WHAT} at 0", "expected a root object, got no object at all")
+        raise FormatError(path, _WHAT, "expected a root object, got no object at all", offset=0)
     graph = _Decoder(data, path, len(spans)).decode(spans)
     # in TensorFlow's own graphs every path is the beginning of a key
     limit = 4 * len(data) + 65536
     size = sum(_size_of_names(node) for node in graph.nodes)
     if size > limit:
         problem = f"expected paths of at most {limit} characters in all, got {size}"
-        raise FormatError(path, f"{_WHAT} at 0", problem)
+        raise FormatError(path, _WHAT, problem, offset=0)
     return graph
 
 
@@ -370,7 +370,7 @@ class _Decoder:
     def _node(self, number: int, at: int) -> Node:
         if not 0 <= number < len(self._nodes):
             problem = f"expected the id of one of {len(self._nodes)} objects, got {number}"
-            raise FormatError(self._path, f"{_WHAT} at {at}", problem)
+            raise FormatError(self._path, _WHAT, problem, offset=at)
         return self._nodes[number]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..bundle.names import index_path
 from ..bundle.partial import Remains
-from ..errors import CheckpointError, ChecksumError, UnsupportedError
+from ..errors import CheckpointError, ChecksumError, Fault, UnsupportedError
 from ..format.magic import Kind
 from .findings import Notes, name_some, quote
 
@@ -46,7 +46,7 @@ def report_tensors(
         if isinstance(problem, OSError):
             if not isinstance(problem, FileNotFoundError):  # those are told already
                 notes.add_os_error(problem, os.fsdecode(problem.filename or prefix))
-        elif problem.path == index_path(prefix) or " at -" in problem.what:
+        elif problem.path == index_path(prefix) or (problem.offset or 0) < 0:
             entries.append(problem)
         else:
             by_file.setdefault(problem.path, []).append(problem)
@@ -86,7 +86,7 @@ def _report_data(
 ) -> None:
     """Say what is wrong with the bytes in one data file."""
     changed = [each for each in found if isinstance(each, ChecksumError)]
-    short = [each for each in found if each not in changed and "file ends at" in each.problem]
+    short = [each for each in found if each.fault is Fault.TRUNCATED]
     other = [each for each in found if each not in changed and each not in short]
     if short:
         is_empty = os.path.exists(path) and os.path.getsize(path) == 0
@@ -130,16 +130,8 @@ def _report_data(
 
 
 def _name_tensors(problems: Sequence[CheckpointError]) -> str:
-    """Return what the problems are about: the tensor's name, as far as it is quoted in there."""
-    return name_some(list(dict.fromkeys(_name_tensor(each.what) for each in problems)))
-
-
-def _name_tensor(what: str) -> str:
-    _, found, rest = what.replace("tensor \"tensor '", "tensor '", 1).partition("tensor ")
-    for end in (rest.rfind("'"), rest.rfind('"')):
-        if found and end > 0:
-            return rest[1:end]
-    return what
+    """Return the names of the tensors that the problems concern."""
+    return name_some(list(dict.fromkeys(each.tensor or each.what for each in problems)))
 
 
 def _count(things: Sequence[CheckpointError], one: str, many: str = "") -> str:

@@ -11,7 +11,7 @@ from ..bundle._reader import Checkpoint
 from ..bundle.names import index_path, strip_suffix, v1_pattern, v1_shard_path
 from ..bundle.partial import Remains, find_shard_beside, open_table
 from ..bundle.writer import Writer
-from ..errors import CheckpointError, UnsupportedError
+from ..errors import CheckpointError, Fault
 from ..format._table import Table
 from ..paths.state import latest_checkpoint
 from ..storage.local import File
@@ -81,7 +81,7 @@ def _locate(path: str) -> tuple[str, bool]:
 def _salvage_v2(prefix: str, target: _Target) -> SalvageReport:
     remains = Remains(index_path(prefix), find_shard_beside(prefix))
     for problem in remains.problems:
-        if isinstance(problem, UnsupportedError) and problem.what == "bundle header":
+        if problem.fault is Fault.VERSION:
             raise problem
     whole, orphans = [], {}
     for name in remains.names:

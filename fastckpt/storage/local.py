@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from ..errors import CheckpointError, FormatError
+from ..errors import CheckpointError, Fault, FormatError
 from ..format.checksum import crc32c
 
 if sys.platform != "win32":
@@ -140,8 +140,9 @@ class File:
         with self._opened() as fd:
             now = os.fstat(fd).st_size
         if size > now - offset:
-            problem = f"expected {size} bytes at {offset}, but the file ends at {now} now: it was "
-            raise FormatError(self.path, what, problem + "cut short since it was opened")
+            problem = f"expected {size} bytes, but the file ends at {now} now: it was cut short "
+            problem += "since it was opened"
+            raise FormatError(self.path, what, problem, offset=offset, fault=Fault.TRUNCATED)
 
     def is_current(self) -> bool:
         """Whether the path still leads to this very file."""
@@ -157,8 +158,8 @@ class File:
     def _check(self, offset: int, size: int, what: str) -> None:
         """Compare with the file's size before anything is allocated."""
         if offset < 0 or offset > self.size or size > self.size - offset:
-            problem = f"expected {size} bytes at {offset}, but the file ends at {self.size}"
-            raise FormatError(self.path, what, problem)
+            problem = f"expected {size} bytes, but the file ends at {self.size}"
+            raise FormatError(self.path, what, problem, offset=offset, fault=Fault.TRUNCATED)
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
@@ -170,7 +171,7 @@ class File:
         try:
             if again.identity != self.identity:
                 problem = "expected the file that was opened, got another one in its place"
-                raise CheckpointError(self.path, "file", problem)
+                raise CheckpointError(self.path, "file", problem, fault=Fault.CHANGED)
             yield again._fd
         finally:
             again.close()
@@ -191,8 +192,8 @@ class File:
                 error.filename = self.path  # which the system's do not have
                 raise
             if count == 0:
-                problem = f"expected {len(view)} bytes at {offset}, got {filled}: the file shrank"
-                raise FormatError(self.path, what, problem)
+                problem = f"expected {len(view)} bytes, got {filled}: the file shrank"
+                raise FormatError(self.path, what, problem, offset=offset, fault=Fault.TRUNCATED)
             filled += count
 
 

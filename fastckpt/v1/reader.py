@@ -19,7 +19,14 @@ from ..bundle._index import TensorInfo, make_info
 from ..bundle._reader import Checkpoint, TensorSlice, make_handle
 from ..bundle.names import v1_pattern, v1_shard_path
 from ..bundle.tensors import MAX_RANK, dtype_of
-from ..errors import CheckpointError, FormatError, TensorNotFoundError, UnsupportedError
+from ..errors import (
+    AboutTensor,
+    CheckpointError,
+    Fault,
+    FormatError,
+    TensorNotFoundError,
+    UnsupportedError,
+)
 from ..format._message import decode
 from ..format._record import Entry, decode_name, encode_name, slice_key
 from ..format._table import Table
@@ -159,8 +166,12 @@ class _Tensor(NamedTuple):
         return len(self.slices) != 1 or self.slices[0].box != _whole(self.shape)
 
     @property
+    def name(self) -> str:
+        return decode_name(self.key)
+
+    @property
     def what(self) -> str:
-        return f"tensor {decode_name(self.key)!r}"
+        return f"tensor {self.name!r}"
 
 
 def _whole(shape: tuple[int, ...]) -> Box:
@@ -306,7 +317,7 @@ class V1Checkpoint(Checkpoint):
             raise TensorNotFoundError(self.path, name, self._names) from None
 
     def _dtype_of(self, tensor: _Tensor) -> DType:
-        return dtype_of(self.path, f"tensor {decode_name(tensor.key)!r}", tensor.dtype)
+        return dtype_of(self.path, tensor.what, tensor.dtype)
 
     def _info_of(self, tensor: _Tensor) -> TensorInfo:
         dtype = self._dtype_of(tensor)
@@ -358,7 +369,9 @@ class V1Checkpoint(Checkpoint):
     def _raise_fault(self, tensor: _Tensor, shape: tuple[int, ...], fault: str | None) -> None:
         if fault is not None:
             problem = f"expected slices that cover {shape} exactly once, but {fault}"
-            raise FormatError(self.path, tensor.what, problem)
+            raise FormatError(
+                self.path, tensor.what, problem, tensor=tensor.name, fault=Fault.MISMATCH
+            )
 
     def _verify_each(self, tensors: list[_Tensor]) -> list[CheckpointError | OSError]:
         """Return the problems of some tensors.
@@ -411,12 +424,12 @@ def _read_meta(table: Table, shard: int, tensors: dict[bytes, _Tensor]) -> int:
     record = table.read_once(b"")
     if record is None or not record.startswith(META_TAG):
         problem = "expected the one of a V1 checkpoint, got " + ("another" if record else "none")
-        raise FormatError(path, "meta record", problem)
+        raise FormatError(path, "meta record", problem, fault=Fault.MISSING)
     meta = decode(META_RECORD, record, path, "meta record")["meta"]
     versions = meta["versions"] or {"producer": 0, "min_consumer": 0, "bad_consumers": ()}
     if versions["min_consumer"] > VERSION or VERSION in versions["bad_consumers"]:
         problem = f"expected one that version {VERSION} may read, got {versions}"
-        raise UnsupportedError(path, "meta record", problem)
+        raise UnsupportedError(path, "meta record", problem, fault=Fault.VERSION)
     for start, end in _pairs(meta["tensors"]):
         found = _read_tensor(record, start, end, path, shard)
         known = tensors.setdefault(found.key, found)
@@ -425,7 +438,14 @@ def _read_meta(table: Table, shard: int, tensors: dict[bytes, _Tensor]) -> int:
                 f"expected dtype {known.dtype} and shape {known.shape}, as before, "
                 f"got {found.dtype} and {found.shape}"
             )
-            raise FormatError(path, f"meta record at {start}, {found.what}", problem)
+            raise FormatError(
+                path,
+                f"{found.what} in the meta record",
+                problem,
+                tensor=found.name,
+                offset=start,
+                fault=Fault.MISMATCH,
+            )
         if known is not found:
             known.slices.extend(found.slices)
     return int(versions["producer"])
@@ -434,23 +454,25 @@ def _read_meta(table: Table, shard: int, tensors: dict[bytes, _Tensor]) -> int:
 def _read_tensor(record: bytes, start: int, end: int, path: str, shard: int) -> _Tensor:
     """Return what a meta record says of a tensor, once it is sure that it can be."""
     meta = decode(TENSOR, record, path, "meta record", start, end)
-    key, dtype = meta["name"], meta["dtype"]
-    what = f"meta record at {start}, tensor {decode_name(key)!r}"
-    shape = read_shape(record, meta["shape"] or (start, start), path, what)
-    count = len(meta["slices"])
-    if not key or count == 0 or 0 < math.prod(shape) < count:  # so many would overlap
-        problem = f"expected a name and slices of the shape {shape}, got {key!r} and {count}"
-        raise FormatError(path, what, problem)
-    whole = _whole(shape)
-    slices = []
-    for span in _pairs(meta["slices"]):
-        stored = read_box(record, span, path, what)
-        box = resolve(stored, shape)
-        if box is None:
-            problem = f"expected slices of the shape {shape}, got {spell(stored)}"
-            raise FormatError(path, what, problem)
-        slices.append(_Slice(stored, whole if box == whole else box, shard))
-    return _Tensor(key, dtype, shape, slices)
+    key = meta["name"]
+    name = decode_name(key)
+    what = f"tensor {name!r} in the meta record"
+    with AboutTensor(name):
+        shape = read_shape(record, meta["shape"] or (start, start), path, what)
+        count = len(meta["slices"])
+        if not key or count == 0 or 0 < math.prod(shape) < count:  # so many would overlap
+            problem = f"expected a name and slices of the shape {shape}, got {key!r} and {count}"
+            raise FormatError(path, what, problem, offset=start)
+        whole = _whole(shape)
+        slices = []
+        for span in _pairs(meta["slices"]):
+            stored = read_box(record, span, path, what)
+            box = resolve(stored, shape)
+            if box is None:
+                problem = f"expected slices of the shape {shape}, got {spell(stored)}"
+                raise FormatError(path, what, problem, offset=span[0], fault=Fault.MISMATCH)
+            slices.append(_Slice(stored, whole if box == whole else box, shard))
+    return _Tensor(key, meta["dtype"], shape, slices)
 
 
 def _pairs(spans: npt.NDArray[np.int64]) -> Iterator[list[int]]:
@@ -462,25 +484,27 @@ def _pairs(spans: npt.NDArray[np.int64]) -> Iterator[list[int]]:
 
 def _check_readable(path: str, tensor: _Tensor) -> DType:
     """Return a tensor's dtype if there can be an array of the tensor."""
-    dtype = dtype_of(path, f"tensor {decode_name(tensor.key)!r}", tensor.dtype)
+    dtype = dtype_of(path, tensor.what, tensor.dtype)
     if dtype.name not in WIRES:
         problem = f"expected a dtype that V1 has, got {dtype.name}"
-        raise UnsupportedError(path, tensor.what, problem)
+        raise UnsupportedError(path, tensor.what, problem, fault=Fault.DTYPE)
     if len(tensor.shape) > MAX_RANK:
         problem = f"expected at most NumPy's {MAX_RANK} dimensions, got {len(tensor.shape)}"
-        raise UnsupportedError(path, tensor.what, problem)
+        raise UnsupportedError(path, tensor.what, problem, fault=Fault.TOO_LARGE)
     return dtype
 
 
 def _read_slice(table: Table, tensor: _Tensor, wanted: _Slice) -> npt.NDArray[Any]:
     """Return one slice of a tensor, verified."""
     path = table.file.path
-    dtype = _check_readable(path, tensor)
     what = tensor.what
-    if tensor.is_partitioned:
-        what = f"slice {spell(wanted.stored)} of {what}"
-    record = table.read_once(slice_key(tensor.key, wanted.stored))
-    if record is None:
-        raise FormatError(path, what, "expected a record of its own, got none")
-    shape = tuple(length for _, length in wanted.box)
-    return decode_values(dtype, shape, record, path, f"record of {what}")
+    with AboutTensor(tensor.name):
+        dtype = _check_readable(path, tensor)
+        if tensor.is_partitioned:
+            what = f"slice {spell(wanted.stored)} of {what}"
+        record = table.read_once(slice_key(tensor.key, wanted.stored))
+        if record is None:
+            problem = "expected a record of its own, got none"
+            raise FormatError(path, what, problem, fault=Fault.MISSING)
+        shape = tuple(length for _, length in wanted.box)
+        return decode_values(dtype, shape, record, path, f"record of {what}")

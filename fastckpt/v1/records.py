@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ..errors import FormatError
+from ..errors import Fault, FormatError
 from ..format._message import BOOL, BYTES, DOUBLE, FLOAT, INT, SPAN, Message, decode, encode
 from ..format.dtypes import STRING, DType
 from ..format.slices import WHOLE, Box
@@ -94,7 +94,7 @@ def read_shape(record: bytes, span: Sequence[int], path: str, what: str) -> tupl
     is_sane = not message["unknown_rank"] and len(shape) <= MAX_WIRE_RANK
     if not is_sane or min(shape, default=0) < 0 or math.prod(filter(None, shape)) > _MAX_SIZE // 16:
         problem = f"expected at most {MAX_WIRE_RANK} dimensions and 2**63 bytes, got {shape}"
-        raise FormatError(path, what, problem)
+        raise FormatError(path, what, problem, offset=span[0], fault=Fault.TOO_LARGE)
     return shape
 
 
@@ -113,7 +113,7 @@ def _check_length(span: Sequence[int], path: str, what: str) -> None:
     size = span[1] - span[0]
     if size > _MAX_MESSAGE:
         problem = f"expected a shape or slice of at most {_MAX_MESSAGE} bytes, got {size}"
-        raise FormatError(path, what, problem)
+        raise FormatError(path, what, problem, offset=span[0], fault=Fault.TOO_LARGE)
 
 
 def decode_values(
@@ -125,7 +125,7 @@ def decode_values(
     count = math.prod(shape) * (2 if dtype.name.startswith("complex") else 1)
     if len(values) != count:
         problem = f"expected {count} numbers for {dtype.name} of shape {shape}, got {len(values)}"
-        raise FormatError(path, what, problem)
+        raise FormatError(path, what, problem, fault=Fault.MISMATCH)
     return _to_array(dtype, values).reshape(shape)
 
 
