@@ -56,7 +56,7 @@ CORE_LAYERS = [
     {"fck"},
     {"wire"},
     {"sstable", "entry", "string_payload"},
-    {"sstable_read", "sstable_build"},
+    {"sstable_read", "sstable_build", "fault"},
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[>"]', re.M)
 EXPORTED = re.compile(r"^(?!static)\w[\w ]*[ *](fck_\w+)\([^;{]*\)\s*\{", re.M)

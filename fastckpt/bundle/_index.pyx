@@ -7,11 +7,12 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastckpt.format._csrc cimport (
-    FCK_OK, fck_buf, fck_entry, fck_entry_decode, fck_entry_measure, fck_reader, fck_status,
+    FCK_MESSAGE_ENTRY, FCK_OK, fck_buf, fck_entry, fck_entry_decode, fck_entry_measure, fck_fault,
+    fck_fault_of_message, fck_reader, fck_status,
 )
 from fastckpt.format._record cimport entry_of, name_of, shape_of, unmask_crc
 from fastckpt.format._table cimport Cursor, Table
-from fastckpt.format._status cimport check
+from fastckpt.format._status cimport fail
 
 from fastckpt.format import dtypes
 from fastckpt.format._record import decode_entry, slice_key
@@ -133,7 +134,7 @@ cdef TensorInfo info_of(source, str path, str name, const fck_entry *entry):
     cdef uint32_t item_size = row.item_size if row.item_size else 1
     cdef fck_status status = fck_entry_measure(entry, item_size, &count, &size)
     if status != FCK_OK:
-        check(status, index_path(path), f"entry of tensor {name!r}", tensor=name)
+        fail(status, fck_fault(0, 0), index_path(path), f"entry of tensor {name!r}", None, name)
     slices = ()
     if entry.slice_count > 0:
         whole = entry_of(entry, index_path(path), f"tensor {name!r}")
@@ -164,7 +165,8 @@ cdef int decode(str path, str name, fck_reader record, fck_entry *entry) except 
     """Decode a tensor's record; `path` is the prefix."""
     cdef fck_status status = fck_entry_decode(record, entry)
     if status != FCK_OK:
-        check(status, index_path(path), f"entry of tensor {name!r}", tensor=name)
+        fail(status, fck_fault_of_message(record, FCK_MESSAGE_ENTRY, status), index_path(path),
+             f"entry of tensor {name!r}", None, name)
     return 0
 
 

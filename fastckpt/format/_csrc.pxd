@@ -180,3 +180,20 @@ cdef extern from "entry.h" nogil:
 cdef extern from "string_payload.h" nogil:
     fck_status fck_strings_decode_lengths(fck_reader *r, size_t count, uint64_t *lengths)
     fck_status fck_strings_append_checked_length(fck_buf *b, uint64_t length, cbool is_big_endian)
+
+
+cdef extern from "fault.h" nogil:
+    ctypedef struct fck_fault:
+        uint64_t wanted
+        uint64_t found
+
+    ctypedef enum fck_message:
+        FCK_MESSAGE_HEADER
+        FCK_MESSAGE_ENTRY
+        FCK_MESSAGE_SLICES
+
+    fck_fault fck_fault_of_field(fck_reader r, fck_status status)
+    fck_fault fck_fault_of_message(fck_reader message, fck_message kind, fck_status status)
+    fck_fault fck_fault_of_block(const uint8_t *data, size_t size, fck_status status)
+    fck_fault fck_fault_of_block_entry(const fck_block *block, size_t offset, fck_status status)
+    fck_fault fck_fault_of_strings(fck_reader payload, size_t count, fck_status status)

@@ -11,10 +11,10 @@ from libc.string cimport memcpy
 from fastckpt.format._csrc cimport (
     FCK_OK, FCK_WIRE_BYTES, FCK_WIRE_FIXED32, FCK_WIRE_FIXED64, FCK_WIRE_VARINT, fck_append_bytes,
     fck_append_fixed32, fck_append_fixed64, fck_append_tag, fck_append_varint, fck_buf,
-    fck_buf_append, fck_buf_free, fck_field, fck_read_field, fck_read_varint64, fck_reader,
+    fck_buf_append, fck_buf_free, fck_fault_of_field, fck_field, fck_read_field, fck_read_varint64, fck_reader,
     fck_reader_left, fck_reader_make, fck_status,
 )
-from fastckpt.format._status cimport check
+from fastckpt.format._status cimport check, fail
 
 import numpy as np
 
@@ -163,7 +163,8 @@ def hash_field(uint32_t number, data, const int64_t[:, ::1] spans, path, what):
         while fck_reader_left(&reader) > 0:
             status = fck_read_field(&reader, &field)
             if status != FCK_OK:
-                check(status, path, what, offset=reader.p - &view[0])
+                fail(status, fck_fault_of_field(reader, status), path, what, reader.p - &view[0],
+                     None)
             if field.number == number and field.type == FCK_WIRE_BYTES:
                 found = field.bytes
         hashes[i] = hash((<const char *>found.p)[:fck_reader_left(&found)])
@@ -187,7 +188,8 @@ cdef class _Decoder:
         while fck_reader_left(&reader) > 0:
             status = fck_read_field(&reader, &field)
             if status != FCK_OK:
-                check(status, self.path, self.what, offset=reader.p - self.base)
+                fail(status, fck_fault_of_field(reader, status), self.path, self.what,
+                     reader.p - self.base, None)
             row = message._fields.get(field.number)
             if row is None:
                 continue

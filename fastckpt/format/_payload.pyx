@@ -10,9 +10,9 @@ from libc.stdint cimport uint8_t, uint64_t
 from fastckpt.format._csrc cimport (
     fck_append_varint, fck_buf, fck_buf_free, fck_read_bytes, fck_read_varint64, fck_reader,
     fck_reader_left, fck_reader_make, fck_strings_append_checked_length,
-    fck_strings_decode_lengths,
+    fck_strings_decode_lengths, FCK_OK, fck_fault_of_strings, fck_status,
 )
-from fastckpt.format._status cimport check
+from fastckpt.format._status cimport check, fail
 
 from fastckpt.format.checksum import crc32c, mask, unmask
 from fastckpt.errors import ChecksumError, Fault, FormatError
@@ -28,6 +28,7 @@ def decode_strings(bytes payload not None, size_t count, bint is_big_endian, exp
     cdef fck_reader r = fck_reader_make(<const uint8_t *><const char *>payload, len(payload))
     cdef uint64_t *lengths
     cdef size_t i
+    cdef fck_status status
     if count > <size_t>len(payload):  # a length takes a byte at least: checked before allocating
         raise FormatError(path, what, f"expected {count} strings, got {len(payload)} bytes",
                           offset=offset, fault=Fault.TRUNCATED)
@@ -35,8 +36,10 @@ def decode_strings(bytes payload not None, size_t count, bint is_big_endian, exp
     if lengths == NULL:
         raise MemoryError()
     try:
-        check(fck_strings_decode_lengths(&r, count, lengths), path, f"{what}, string lengths",
-              offset=offset)
+        status = fck_strings_decode_lengths(&r, count, lengths)
+        if status != FCK_OK:
+            fail(status, fck_fault_of_strings(r, count, status), path, f"{what}, string lengths",
+                 offset, None)
         at = len(payload) - fck_reader_left(&r)
         _verify(payload, at, _lengths_crc(lengths, count, is_big_endian), is_big_endian,
                 expected, path, what, offset)

@@ -11,12 +11,14 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from fastckpt.format._csrc cimport (
-    FCK_BIG_ENDIAN, FCK_LITTLE_ENDIAN, FCK_MAX_RANK, FCK_VERSION, cbool, fck_buf, fck_buf_free,
+    FCK_BIG_ENDIAN, FCK_LITTLE_ENDIAN, FCK_MAX_RANK, FCK_MESSAGE_ENTRY, FCK_MESSAGE_HEADER,
+    FCK_MESSAGE_SLICES, FCK_OK, FCK_VERSION, cbool, fck_buf, fck_buf_free,
     fck_entry, fck_entry_append_slice, fck_entry_decode, fck_entry_encode, fck_entry_next_slice,
-    fck_header, fck_header_decode, fck_header_encode, fck_reader, fck_reader_make, fck_slice,
+    fck_fault_of_message, fck_header, fck_header_decode, fck_header_encode, fck_reader, fck_reader_make, fck_slice,
+    fck_status,
     fck_slice_key,
 )
-from fastckpt.format._status cimport check
+from fastckpt.format._status cimport check, fail
 
 from fastckpt.errors import Fault, FormatError, UnsupportedError
 
@@ -72,9 +74,15 @@ cdef tuple _slices_of(fck_reader message, path, what):
     cdef fck_slice part
     cdef cbool found = True
     cdef uint32_t i
+    cdef fck_reader left
+    cdef fck_status status
     slices = []
     while True:
-        check(fck_entry_next_slice(&message, &part, &found), path, what)
+        left = message
+        status = fck_entry_next_slice(&message, &part, &found)
+        if status != FCK_OK:
+            fail(status, fck_fault_of_message(left, FCK_MESSAGE_SLICES, status), path, what, None,
+                 None)
         if not found:
             return tuple(slices)
         slices.append(tuple([(part.start[i], part.length[i]) for i in range(part.rank)]))
@@ -95,7 +103,11 @@ cdef bytes _take(fck_buf *buffer):
 def decode_entry(bytes record not None, path, what):
     """Return the `Entry` of a record. Raises `FormatError`."""
     cdef fck_entry entry
-    check(fck_entry_decode(_reader_of(record), &entry), path, what)
+    cdef fck_reader message = _reader_of(record)
+    cdef fck_status status = fck_entry_decode(message, &entry)
+    if status != FCK_OK:
+        fail(status, fck_fault_of_message(message, FCK_MESSAGE_ENTRY, status), path, what, None,
+             None)
     return entry_of(&entry, path, what)
 
 
@@ -164,8 +176,11 @@ def decode_header(first, path):
     if first is None or first[0]:
         raise FormatError(path, what, "expected an entry with the empty key, got none",
                           fault=Fault.MISSING)
-    record = first[1]
-    check(fck_header_decode(_reader_of(record), &header), path, what)
+    cdef fck_reader message = _reader_of(first[1])
+    cdef fck_status status = fck_header_decode(message, &header)
+    if status != FCK_OK:
+        fail(status, fck_fault_of_message(message, FCK_MESSAGE_HEADER, status), path, what, None,
+             None)
     if header.min_consumer > FCK_VERSION or header.is_refused:
         asked = "this version refused" if header.is_refused else f"version {header.min_consumer}"
         raise UnsupportedError(

@@ -15,12 +15,13 @@ from fastckpt.format._csrc cimport (
     fck_block_builder_add, fck_block_builder_finish, fck_block_builder_free,
     fck_block_builder_init, fck_block_builder_reset, fck_block_builder_size, fck_block_find,
     fck_block_iter, fck_block_iter_begin, fck_block_iter_next, fck_block_open, fck_block_verify,
-    fck_buf, fck_buf_append, fck_buf_free, fck_compare, fck_append_fixed32, fck_footer_append,
+    fck_buf, fck_buf_append, fck_buf_free, fck_compare, fck_append_fixed32, fck_fault,
+    fck_fault_of_block, fck_fault_of_block_entry, fck_footer_append,
     fck_footer_decode, fck_handle, fck_handle_append, fck_handle_check, fck_index_find,
     fck_index_free, fck_index_get, fck_index_key, fck_index_load, fck_key, fck_reader,
     fck_separator, fck_status, fck_successor,
 )
-from fastckpt.format._status cimport check, explain
+from fastckpt.format._status cimport check, explain, fail
 
 from fastckpt.format.checksum import crc32c, mask, unmask
 from fastckpt.errors import ChecksumError, Fault, FormatError, UnsupportedError
@@ -60,6 +61,7 @@ cdef class Table:
         cdef fck_handle metaindex, index
         cdef fck_block view
         cdef size_t entry_count, offset
+        cdef fck_status status
         if file.size < FCK_FOOTER_SIZE:
             raise FormatError(
                 file.path, "table footer",
@@ -75,8 +77,10 @@ cdef class Table:
         at = index.offset
         what = "index block"
         _content = _read_block(file, index, &view, what)  # keeps alive what the view borrows
-        check(fck_block_verify(&view, NULL, NULL, &entry_count, &offset), file.path, what,
-              offset=at)
+        status = fck_block_verify(&view, NULL, NULL, &entry_count, &offset)
+        if status != FCK_OK:
+            fail(status, fck_fault_of_block_entry(&view, offset, status), file.path,
+                 f"entry at {offset} of the {what}", at, None)
         check(fck_index_load(&view, file.size, &self.index), file.path, what, offset=at)
         self.loaded = <LoadedBlock *>PyMem_Calloc(self.index.count + 1, sizeof(LoadedBlock))
         if self.loaded == NULL:
@@ -151,7 +155,8 @@ cdef class Table:
                                       &block.entry_count, &offset)
         if status != FCK_OK:
             at = fck_index_get(&self.index, i).block.offset
-            check(status, self.file.path, f"entry at {offset} of block {i}", offset=at)
+            fail(status, fck_fault_of_block_entry(&block.view, offset, status), self.file.path,
+                 f"entry at {offset} of block {i}", at, None)
         return 0
 
     def first(self):
@@ -286,8 +291,10 @@ cdef bytes _read_block(file, fck_handle handle, fck_block *view, what):
         raise UnsupportedError(
             file.path, what, f"expected compression 0 (none) or 1 (snappy), got {compression}",
             offset=handle.offset, fault=Fault.COMPRESSION)
-    check(fck_block_open(<const uint8_t *><const char *>content, size, view), file.path, what,
-          offset=handle.offset)
+    cdef const uint8_t *data = <const uint8_t *><const char *>content
+    cdef fck_status status = fck_block_open(data, size, view)
+    if status != FCK_OK:
+        fail(status, fck_fault_of_block(data, size, status), file.path, what, handle.offset, None)
     return content
 
 
@@ -424,5 +431,5 @@ cdef class TableBuilder:
             try:
                 check(status, "", "")
             except FormatError:
-                raise ValueError(f"table: {explain(status)}") from None
+                raise ValueError(f"table: {explain(status, fck_fault(0, 0))}") from None
         return 0
