@@ -12,11 +12,10 @@ import pytest
 import fastckpt
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ["fastckpt", "csrc", "tests", "benchmarks", "docs", "examples"]
-AT_THE_ROOT = ["*.py", "*.md", "*.toml", "*.yml", "LICENSE", "MANIFEST.in", "Makefile"]
-NOT_COPIED = shutil.ignore_patterns(
-    ".*", "build", "dist", "site", "found", "*.egg-info", "__pycache__", "*.so", "*.pyd"
-)
+FOLDERS = ["fastckpt", "csrc", "tests", "benchmarks", "docs", "examples", ".ci", ".github"]
+AT_THE_ROOT = ["*.py", "*.md", "*.toml", "*.yml", "*.yaml", "*.cff", "LICENSE", "M*", ".clang*"]
+IGNORED = [".git", ".venv*", ".*cache", ".hypothesis", "__pycache__", "*.so", "*.pyd", "*.egg-info"]
+IGNORED += ["build", "dist", "site", "found"]
 LEFT = [  # by builds and runs, in folders that the archive has whole
     "fastckpt/_module.cpython-311-x86_64-linux-gnu.so",
     "fastckpt/_module.cp311-win_amd64.pyd",
@@ -33,7 +32,7 @@ BUILD = "import sys; from setuptools import build_meta; build_meta.build_sdist(s
 def checkout(tmp_path_factory):
     """A copy of the checkout in which something was built."""
     folder = tmp_path_factory.mktemp("sdist") / "checkout"
-    shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*IGNORED))
     for name in LEFT:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"left")
