@@ -6,7 +6,7 @@
 array([0., 0., 0.])
 """
 
-from typing import TYPE_CHECKING, Any
+import typing as _typing
 
 from .errors import (
     CheckpointError,
@@ -15,8 +15,9 @@ from .errors import (
     TensorNotFoundError,
     UnsupportedError,
 )
+from .lazy import find as _find
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from . import train
     from .analysis.diff import Change, Diff, Renamed, diff
     from .analysis.optimizer import list_optimizer_names
@@ -35,12 +36,12 @@ if TYPE_CHECKING:
     from .rescue.complete import complete, discard, repair_state
     from .rescue.doctor import Diagnosis, doctor
     from .rescue.salvage import SalvageReport, salvage
-    from .train.objects import write_objects
+    from .train.objects import restore_objects, write_objects
     from .train.restore import RestoreReport, restore
 
 __version__ = "0.1.0"
 
-# What `from fastckpt import *` gives, and what documentation tools list.
+# The public names: `from fastckpt import *`, `dir(fastckpt)`, the documentation.
 __all__ = [
     "Change",
     "Checkpoint",
@@ -82,6 +83,7 @@ __all__ = [
     "report",
     "reshard",
     "restore",
+    "restore_objects",
     "salvage",
     "stats",
     "subset",
@@ -92,8 +94,7 @@ __all__ = [
     "write_objects",
 ]
 
-# Where the names are that are not here yet. They are imported when first asked for: what lists a
-# checkpoint should not wait for NumPy, nor what reads a tensor for what saves a model.
+# The module of each name that is imported when it is first used (lazy.py).
 _MODULES = {
     "analysis.diff": ["Change", "Diff", "Renamed", "diff"],
     "analysis.optimizer": ["list_optimizer_names"],
@@ -112,23 +113,18 @@ _MODULES = {
     "rescue.complete": ["complete", "discard", "repair_state"],
     "rescue.doctor": ["Diagnosis", "doctor"],
     "rescue.salvage": ["SalvageReport", "salvage"],
-    "train.objects": ["write_objects"],
+    "train.objects": ["restore_objects", "write_objects"],
     "train.restore": ["RestoreReport", "restore"],
 }
-_LATER = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
+def __getattr__(name: str) -> _typing.Any:
     if name == "train":
+        from importlib import import_module
+
         return import_module(".train", __name__)
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = value  # so that the next time it is found without this function
-    return value
+    return _find(globals(), _MODULES, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

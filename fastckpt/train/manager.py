@@ -151,7 +151,7 @@ class CheckpointManager:
         """Restore the tree in place from the latest checkpoint, and return its path; where there
         is none call `init_fn` and return None.
 
-        All or nothing: raises what `fastckpt.train.objects.restore_objects` raises, before the
+        All or nothing: raises what `fastckpt.restore_objects` raises, before the
         first value changes.
         """
         if self._latest is None:
