@@ -12,9 +12,12 @@ from typing import Final
 
 from ..storage.staged import split_staged
 
+__all__ = ["STATE_FILE", "index_path", "list_files", "parse_shard", "shard_path", "strip_suffix"]
+
 STATE_FILE: Final = "checkpoint"  # one in each folder
 
-_SHARD = re.compile(r"(?P<prefix>.*)\.data-(?P<shard>\d{5,})-of-(?P<count>\d{5,})", re.DOTALL)
+# %05d of an int32: five digits, or more for larger numbers
+_SHARD = re.compile(r"(.*)\.data-([0-9]{5,10})-of-([0-9]{5,10})", re.DOTALL)
 
 
 def index_path(prefix: str) -> str:
@@ -23,18 +26,14 @@ def index_path(prefix: str) -> str:
 
 
 def shard_path(prefix: str, shard: int, num_shards: int) -> str:
-    """Return the path of one data file; numbers beyond five digits get wider."""
+    """Return the path of one data file; numbers of more than five digits get wider."""
     return f"{prefix}.data-{shard:05d}-of-{num_shards:05d}"
 
 
-def v1_shard_path(prefix: str, shard: int, num_shards: int) -> str:
-    """Return the path of one file of a sharded V1 checkpoint."""
-    return f"{prefix}-{shard:05d}-of-{num_shards:05d}"
-
-
-def v1_pattern(prefix: str, num_shards: int) -> str:
-    """Return what TensorFlow calls the path of a sharded V1 checkpoint."""
-    return f"{prefix}-?????-of-{num_shards:05d}"
+def parse_shard(path: str) -> tuple[str, int, int] | None:
+    """Return (prefix, shard, number of shards) of a data file's path, None for any other path."""
+    match = _SHARD.fullmatch(path)
+    return (match[1], int(match[2]), int(match[3])) if match else None
 
 
 def strip_suffix(path: str) -> str | None:
@@ -42,8 +41,8 @@ def strip_suffix(path: str) -> str | None:
     for suffix in (".index", ".meta"):
         if path.endswith(suffix):
             return path[: -len(suffix)]
-    match = _SHARD.fullmatch(path)
-    return match["prefix"] if match else None
+    parts = parse_shard(path)
+    return parts[0] if parts else None
 
 
 def list_files(prefix: str) -> tuple[list[str], list[str]]:

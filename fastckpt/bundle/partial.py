@@ -21,7 +21,7 @@ from ..format._table import Table
 from ..format.checksum import crc32c, mask, unmask
 from ..format.slices import Box
 from ..storage.local import File, empty_bytes
-from .names import list_files, shard_path
+from .names import list_files, parse_shard, shard_path
 from .tensors import Source, locate, read_parts, slice_parts, verify_tensor
 
 __all__ = ["Remains", "check_entry", "find_shard_beside", "open_table"]
@@ -319,7 +319,7 @@ def find_shard_beside(prefix: str) -> FindShard:
         path = shard_path(prefix, number, count or 1)
         if count is not None and os.path.lexists(path):
             return path
-        found = [each for each in others if f".data-{number:05d}-of-" in os.path.basename(each)]
+        found = [each for each in others if (parse_shard(each) or ("", -1))[1] == number]
         return found[0] if len(found) == 1 else path
 
     return find

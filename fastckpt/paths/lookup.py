@@ -8,20 +8,24 @@ one with a `*` removes nothing else.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from glob import escape, glob
 from typing import Final
 
 from ..bundle.names import index_path, list_files
+from ..v1.names import find_shards, parse_v1, strip_shards
 
-__all__ = ["V2", "checkpoint_exists", "get_checkpoint_mtimes", "meta_path", "remove_checkpoint"]
+__all__ = [
+    "V2",
+    "checkpoint_exists",
+    "get_checkpoint_mtimes",
+    "list_shards",
+    "meta_path",
+    "remove_checkpoint",
+]
 
 V2: Final = 2  # SaverDef.V2
-
-_SHARDS_OF = re.compile(r"-[\d\?]+-of-\d+$")
-_V1_PATTERN = re.compile(r"(?P<prefix>.*)(?P<shards>-\?{5}-of-\d{5,})", re.DOTALL)
 
 
 def checkpoint_exists(checkpoint_prefix: str | os.PathLike[str]) -> bool:
@@ -48,7 +52,7 @@ def get_checkpoint_mtimes(checkpoint_prefixes: Iterable[str | os.PathLike[str]])
 def meta_path(checkpoint_path: str, meta_graph_suffix: str = "meta") -> str:
     """Return the path of a checkpoint's graph, named as TensorFlow names it: what looks like the
     number of a shard at the end of the path is cut off."""
-    return _SHARDS_OF.sub("", checkpoint_path) + "." + meta_graph_suffix
+    return strip_shards(checkpoint_path) + "." + meta_graph_suffix
 
 
 def remove_checkpoint(
@@ -65,11 +69,24 @@ def remove_checkpoint(
     if checkpoint_format_version == V2:
         paths = [index_path(prefix), *list_files(prefix)[0]]
     else:
-        match = _V1_PATTERN.fullmatch(prefix)
-        paths = sorted(glob(escape(match["prefix"]) + match["shards"])) if match else [prefix]
+        parts = parse_v1(prefix)
+        is_pattern = parts is not None and prefix == parts.pattern
+        paths = list_shards(parts.prefix, parts.num_shards) if parts and is_pattern else [prefix]
     for path in [*paths, meta_path(prefix, meta_graph_suffix)]:
         with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(path)
+
+
+def list_shards(prefix: str, count: int | None = None) -> list[str]:
+    """Return the files of a sharded V1 checkpoint that are there: those of `count` shards, or of
+    as many as the first of them says."""
+    folder, base = os.path.split(prefix)
+    head = prefix[: len(prefix) - len(base)]  # as it is spelled: a path must stay comparable
+    try:
+        names = os.listdir(folder or os.curdir)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+        return []
+    return [head + name for name in find_shards(names, base, count)]
 
 
 def _matches(pattern: str) -> list[str]:

@@ -23,12 +23,13 @@ from ..bundle.verify import find_problems
 from ..bundle.writer import find_obsolete
 from ..errors import CheckpointError, FormatError
 from ..format import textproto
-from ..paths.lookup import checkpoint_exists
+from ..paths.lookup import checkpoint_exists, list_shards
 from ..paths.state import _FIELDS, CheckpointState, read_state, write_state
 from ..storage.local import File, sync_path
 from ..storage.locks import exclusive, leftovers
 from ..storage.stage import Stage
 from ..storage.staged import aside_path, split_staged, staged_path
+from ..v1.names import parse_v1
 from .complete_v1 import complete_v1, discard_v1
 from .survey import survey
 
@@ -311,18 +312,17 @@ def _find_path(folder: str, path: str) -> str:
 
 def _split_number(name: str) -> tuple[str, int]:
     """Return a checkpoint's name without its number, and the number, -1 if it has none."""
-    match = _NUMBER.fullmatch(re.sub(r"-\?{5}-of-\d+$", "", name))
+    shards = parse_v1(name)
+    match = _NUMBER.fullmatch(shards.prefix if shards and shards.shard is None else name)
     return (match["stem"], int(match["number"])) if match else (name, -1)
 
 
 def _when(folder: str, name: str) -> int:
     """Return when a checkpoint was written, in nanoseconds since 1970."""
-    from glob import escape, glob
-
     path = os.path.join(folder, name)
     for each in (index_path(path), path):
         if os.path.exists(each):
             return os.stat(each).st_mtime_ns
-    head, sep, rest = path.partition("-?????-of-")
-    found = glob(escape(head) + sep + rest) if sep else []
+    shards = parse_v1(path)
+    found = list_shards(shards.prefix, shards.num_shards) if shards else []
     return max((os.stat(each).st_mtime_ns for each in found), default=0)

@@ -9,24 +9,20 @@ Shards without a last one and without one aside are new: a removal takes the las
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from errno import ENOENT
-from typing import Final
 
-from ..bundle.names import v1_pattern, v1_shard_path
 from ..errors import CheckpointError
 from ..storage.local import File, sync_path
 from ..storage.locks import exclusive, leftovers
 from ..storage.stage import Stage
 from ..storage.staged import aside_path, split_staged, staged_path
+from ..v1.names import parse_v1, v1_shard_path
 from ..v1.reader import V1Checkpoint
 
 __all__ = ["InterruptedV1", "complete_v1", "discard_v1", "find_interrupted_v1"]
-
-_SHARD: Final = re.compile(r"(?P<prefix>.*)-(?:\d{5,9}|\?{5})-of-(?P<count>\d{5,9})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +72,19 @@ class InterruptedV1:
 def find_interrupted_v1(prefix: str) -> list[InterruptedV1]:
     """Return the interrupted saves to a V1 path, or to the shards that a prefix, a pattern or one
     of them stands for, the latest last. Saves that go on are none."""
-    match = _SHARD.fullmatch(prefix)
-    folder, base = os.path.split(match["prefix"] if match else prefix)
-    groups: dict[tuple[str, str], list[str]] = {}
+    asked = parse_v1(prefix)
+    folder, base = os.path.split(asked.prefix if asked else prefix)
+    groups: dict[tuple[str, int | None], list[str]] = {}
     for final, token, path in _list_staged(folder):
-        shard = _SHARD.fullmatch(final)
+        shard = parse_v1(final)
         if final == base:
-            groups.setdefault((token, ""), []).append(path)
-        elif shard is not None and shard["prefix"] == base:
-            groups.setdefault((token, shard["count"]), []).append(path)
+            groups.setdefault((token, None), []).append(path)
+        elif shard is not None and shard.prefix == base:
+            groups.setdefault((token, shard.num_shards), []).append(path)
     dead = set(leftovers([path for files in groups.values() for path in files]))
     head = os.path.join(folder, base)
     found = [
-        _look_at(head, int(count) if count else None, token, files)
+        _look_at(head, count, token, files)
         for (token, count), files in groups.items()
         if dead.issuperset(files)
     ]
@@ -176,7 +172,8 @@ def _bring_back(save: InterruptedV1) -> None:
         os.replace(save.aside, save.paths[-1])
         return
     if save.find_problem() is None:
-        pattern = v1_pattern(_SHARD.sub(r"\g<prefix>", save.paths[-1]), len(save.paths))
+        shard = parse_v1(save.paths[-1])
+        pattern = shard.pattern if shard else save.paths[-1]
         raise ValueError(
             f"{pattern}: the old checkpoint is no longer whole, and the interrupted save is: "
             "complete it, discarding it would lose both"

@@ -10,9 +10,10 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Final
 
-from ..bundle.names import STATE_FILE, index_path, list_files, strip_suffix, v1_pattern
+from ..bundle.names import STATE_FILE, index_path, list_files, strip_suffix
 from ..format.magic import guess_format, recognise, strip_download_suffix
-from ..v1.reader import _find_shard, _split
+from ..paths.lookup import list_shards
+from ..v1.names import parse_v1
 from .examine import examine_v1, examine_v2, report_renamed
 from .findings import Diagnosis, Finding, Notes, name_some, quote
 from .folder import examine_folder, report_strangers
@@ -75,9 +76,10 @@ def _examine_prefix(notes: Notes, path: str) -> None:
 
 
 def _find_v1_pattern(path: str) -> str | None:
-    parts = _split(path)
-    found = _find_shard(*(parts or (path, None)))
-    return v1_pattern(parts[0] if parts else path, found[1]) if found is not None else None
+    asked = parse_v1(path)
+    shards = list_shards(asked.prefix, asked.num_shards) if asked else list_shards(path)
+    found = parse_v1(shards[0]) if shards else None
+    return found.pattern if found else None
 
 
 def _examine_file(notes: Notes, path: str) -> None:
@@ -102,7 +104,7 @@ def _examine_file(notes: Notes, path: str) -> None:
     elif original is not None and strip_suffix(original) is not None:
         report_renamed(notes, folder, {base: original})
     elif guess_format(head) == "V1":
-        examine_v1(notes, (_find_v1_pattern(path) if _split(path) else None) or path)
+        examine_v1(notes, (_find_v1_pattern(path) if parse_v1(path) else None) or path)
     elif guess_format(head) == "V2":
         _report_v2_without_suffix(notes, path)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
@@ -14,6 +13,7 @@ from ..bundle.verify import find_problems
 from ..errors import CheckpointError
 from ..format.magic import Kind
 from ..storage.locks import leftovers
+from ..v1.names import parse_v1
 from ..v1.reader import V1Checkpoint
 from .complete import Interrupted, find_interrupted
 from .damage import report_index, report_tensors, salvage_call
@@ -298,6 +298,7 @@ def examine_v1(notes: Notes, path: str) -> None:
 
 
 def _report_v1(notes: Notes, path: str, problems: list[Problem]) -> None:
+    shards = parse_v1(path)
     if problems:
         first = problems[0]
         what = first.problem if isinstance(first, CheckpointError) else str(first)
@@ -308,5 +309,5 @@ def _report_v1(notes: Notes, path: str, problems: list[Problem]) -> None:
             f"Cut off, changed or damaged; {len(problems)} problem"
             f"{'s' if len(problems) > 1 else ''} in all.",
             "copy or download the file again, or save what is whole: "
-            + salvage_call(re.sub(r"-\?+-of-\d+$", "", path) if "?" in path else path),
+            + salvage_call(shards.prefix if shards and shards.shard is None else path),
         )

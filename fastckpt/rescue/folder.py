@@ -12,6 +12,7 @@ from ..paths.state import CheckpointState, read_state
 from ..storage.folder import find_replaced, is_abandoned
 from ..storage.locks import leftovers
 from ..storage.staged import split_staged
+from ..v1.names import parse_v1
 from .complete import rebuild_state, spell_state
 from .complete_v1 import find_interrupted_v1
 from .examine import examine_v1, examine_v2, report_renamed
@@ -146,8 +147,8 @@ def _report_temp_folder(notes: Notes, path: str) -> None:
     inside = survey(path)
     prefix = os.path.join(os.path.dirname(path), temp_folder_prefix(os.path.basename(path)))
     parts = sorted(inside.indexed)
-    counts = {name.rpartition("-of-")[2] for name in parts}
-    is_whole = len(counts) == 1 and counts == {f"{len(parts):05d}"}
+    numbers = [parse_v1(name) for name in parts]  # each part has the name of a V1 shard
+    is_whole = bool(parts) and all(each and each.num_shards == len(parts) for each in numbers)
     remove = f"rm -r {quote(path)}"
     if is_whole and not os.path.lexists(index_path(prefix)):
         sources = ", ".join(quote(os.path.join(path, name)) for name in parts[:_LISTED])

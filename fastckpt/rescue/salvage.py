@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sized
 from dataclasses import dataclass, field
-from typing import Final
 
 from ..bundle._reader import Checkpoint
-from ..bundle.names import index_path, strip_suffix, v1_pattern, v1_shard_path
+from ..bundle.names import index_path, strip_suffix
 from ..bundle.partial import Remains, find_shard_beside, open_table
 from ..bundle.writer import Writer
 from ..errors import CheckpointError, Fault
 from ..format._table import Table
+from ..paths.lookup import list_shards
 from ..paths.state import latest_checkpoint
 from ..storage.local import File
-from ..v1.reader import V1Checkpoint, _find_shard, _read_meta, _split, _Tensor
+from ..v1.names import parse_v1
+from ..v1.reader import V1Checkpoint, _read_meta, _Tensor
 
 __all__ = ["SalvageReport", "salvage"]
-
-_MAX_SHARDS: Final = 100_000  # of a V1 checkpoint that are looked for by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +190,11 @@ def _open_v1(path: str) -> Iterator[V1Checkpoint | CheckpointError | OSError]:
 
 def _list_v1(path: str) -> tuple[str, list[str]]:
     """Return what `V1Checkpoint` takes for a path, and the files of it that are there."""
-    parts = _split(path)
-    if os.path.isfile(path) and parts is None:
+    asked = parse_v1(path)
+    if os.path.isfile(path) and asked is None:
         return path, [path]
-    found = _find_shard(*(parts or (path, None)))
+    shards = list_shards(asked.prefix, asked.num_shards) if asked else list_shards(path)
+    found = parse_v1(shards[0]) if shards else None
     if found is None:
         return path, []
-    prefix, count = (parts or (path, 0))[0], found[1]
-    paths = [v1_shard_path(prefix, shard, count) for shard in range(min(count, _MAX_SHARDS))]
-    return v1_pattern(prefix, count), [each for each in paths if os.path.isfile(each)]
+    return found.pattern, [each for each in shards if os.path.isfile(each)]

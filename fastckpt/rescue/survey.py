@@ -9,11 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..bundle.names import STATE_FILE, index_path, list_files, strip_suffix, v1_pattern
+from ..bundle.names import STATE_FILE, index_path, list_files, strip_suffix
 from ..format.magic import HEAD_SIZE, Kind, guess_format, recognise, strip_download_suffix
 from ..paths.lookup import meta_path
 from ..storage.local import File
 from ..storage.staged import split_staged
+from ..v1.names import parse_v1
 
 __all__ = [
     "Survey",
@@ -27,7 +28,6 @@ __all__ = [
 
 _TEMPORARY: Final = re.compile(r".*\.tempstate\d+|checkpoint\.tmp[0-9a-f]{32}", re.DOTALL)
 _TEMP_FOLDER: Final = re.compile(r"(?P<prefix>.+?)(?:_temp(?:_[0-9a-f]{32})?|\.part)", re.DOTALL)
-_V1_SHARD: Final = re.compile(r"(?P<prefix>.*)-\d{5,9}-of-(?P<count>\d{5,9})", re.DOTALL)
 _SAVED_MODEL_FILES: Final = ("saved_model.pb", "saved_model.pbtxt")
 _ENTRANCES: Final = {STATE_FILE, *_SAVED_MODEL_FILES}
 
@@ -104,8 +104,8 @@ def _sort_unknown(here: Survey, folder: str, name: str) -> None:
         return
     with suppress(OSError):
         if is_v1_file(os.path.join(folder, name)):
-            shard = _V1_SHARD.fullmatch(name)
-            here.v1.add(v1_pattern(shard["prefix"], int(shard["count"])) if shard else name)
+            shard = parse_v1(name)
+            here.v1.add(shard.pattern if shard else name)
             return
     here.others.append(name)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -17,7 +16,6 @@ import numpy as np
 
 from ..bundle._index import TensorInfo, make_info
 from ..bundle._reader import Checkpoint, TensorSlice, make_handle
-from ..bundle.names import v1_pattern, v1_shard_path
 from ..bundle.tensors import MAX_RANK, dtype_of
 from ..errors import (
     AboutTensor,
@@ -45,6 +43,7 @@ from ..parallel import batches, ordered_map
 from ..progress import Progress, Tally
 from ..storage.local import File
 from ..storage.staged import split_staged
+from .names import find_shards, parse_v1, v1_pattern, v1_shard_path
 from .records import (
     META_RECORD,
     META_TAG,
@@ -59,46 +58,18 @@ from .records import (
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["V1Checkpoint", "open_v1"]
+__all__ = ["V1Checkpoint", "find_v1", "open_v1"]
 
-_SHARD: Final = re.compile(
-    r"(?P<prefix>.*)-(?P<shard>[0-9]{5,9}|\?+|\*)-of-(?P<count>[0-9]{5,9})", re.DOTALL
-)
 _TABLE_MAGIC: Final = bytes.fromhex("57fb808b247547db")
-
-
-def _split(path: str) -> tuple[str, int] | None:
-    """Return the prefix and the number of shards of a pattern, or of one shard's path, or None."""
-    match = _SHARD.fullmatch(path)
-    if match is None:
-        return None
-    count = int(match["count"])
-    shard = int(match["shard"]) if match["shard"].isdigit() else 0
-    return (match["prefix"], count) if shard < count else None
-
-
-def _find_shard(prefix: str, count: int | None) -> tuple[str, int] | None:
-    """Return the path of some shard that is there, of so many or of any number, and how many
-    there are."""
-    folder, base = os.path.split(prefix)
-    try:
-        names = sorted(os.listdir(folder or os.curdir))
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
-        return None
-    for name in names:
-        parts = _split(name) if name.startswith(base) else None
-        if parts is not None and parts[0] == base and count in (None, parts[1]):
-            return os.path.join(folder, name), parts[1]
-    return None
 
 
 def _open_files(path: str) -> Iterator[File]:
     """Open a checkpoint's file, or all the shards that a pattern stands for."""
-    parts = None if os.path.exists(path) else _split(path)
+    parts = None if os.path.exists(path) else parse_v1(path)
     if parts is None:
         yield File(path)
         return
-    prefix, count = parts
+    prefix, _, count = parts
     for shard in range(count):
         try:
             yield File(v1_shard_path(prefix, shard, count))
@@ -118,20 +89,31 @@ def _find_staged(prefix: str, count: int) -> Iterator[str]:
 
 
 def open_v1(path: str) -> V1Checkpoint | None:
-    """Open what a path means as a V1 checkpoint: a file, one of several shards, their pattern, or
-    what comes before the number in their names.
+    """Open what a path means as a V1 checkpoint (see `find_v1`), None if it means none."""
+    found = find_v1(path)
+    return None if found is None else V1Checkpoint(found)
 
-    One shard stands for all of them. None if there is no such file, or if it is not V1: its last
-    bytes are not a table's, or it is the index of a V2 checkpoint. Raises `FileNotFoundError`
-    for a shard that is missing beside others, and `FormatError` for a table that is broken.
+
+def find_v1(path: str) -> str | None:
+    """Return the path of the V1 checkpoint that a path means: a file, or the pattern of shards for
+    one of them, for their pattern, or for their prefix.
+
+    None if there is no such file, or if the first one is not V1: its last bytes are not a table's,
+    or it is the index of a V2 checkpoint. Raises `FormatError` for a table that is broken.
     """
-    if os.path.isfile(path) and _split(path) is None:
-        return V1Checkpoint(path) if _is_v1(path) else None
-    prefix, count = _split(path) or (path, None)
-    found = _find_shard(prefix, count)
-    if found is None or not _is_v1(found[0]):
+    parts = parse_v1(path)
+    if parts is None and os.path.isfile(path):
+        return path if _is_v1(path) else None
+    prefix, count = (parts.prefix, parts.num_shards) if parts else (path, None)
+    folder, base = os.path.split(prefix)
+    try:
+        names = find_shards(os.listdir(folder or os.curdir), base, count)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
         return None
-    return V1Checkpoint(v1_pattern(prefix, found[1]))
+    if not names or not _is_v1(os.path.join(folder, names[0])):
+        return None
+    first = parse_v1(names[0])
+    return None if first is None else v1_pattern(prefix, first.num_shards)
 
 
 def _is_v1(path: str) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..bundle.names import v1_pattern, v1_shard_path
 from ..format._message import encode
 from ..format._record import encode_name, slice_key
 from ..format._table import TableBuilder
@@ -17,6 +16,7 @@ from ..format.values import encode_value
 from ..storage.locks import leftovers
 from ..storage.stage import Stage
 from ..storage.staged import split_staged
+from .names import v1_pattern, v1_shard_path
 from .records import (
     HEADER,
     MAX_RECORD,
