@@ -186,7 +186,7 @@ def with_first_separator(key):
 
 
 def test_keys_above_the_separator_behind_their_block_are_a_format_error():
-    with pytest.raises(FormatError, match="block 0 at 0, .*strictly increasing keys"):
+    with pytest.raises(FormatError, match="block 0 at 0: .*strictly increasing keys"):
         read_all(with_first_separator(MANY[0][0]))
 
 
@@ -195,7 +195,7 @@ def test_keys_not_above_the_separator_before_their_block_are_a_format_error():
     _, offset, size, _ = bb.table_blocks(second)[1]
     first_key = bb.parse_block(bb.block_at(second, offset, size))[0][0]
 
-    with pytest.raises(FormatError, match=f"block 1 at {offset}, .*strictly increasing keys"):
+    with pytest.raises(FormatError, match=f"block 1 at {offset}: .*strictly increasing keys"):
         read_all(with_first_separator(first_key))
 
 

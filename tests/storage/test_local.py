@@ -72,7 +72,7 @@ OUTSIDE = [
 @pytest.mark.parametrize(("offset", "size"), OUTSIDE)
 def test_range_outside_of_the_file_is_a_format_error(path, offset, size):
     file = File(path)
-    message = f"thing: expected {size} bytes at {offset}, but the file ends at {len(CONTENT)}"
+    message = f"thing at {offset}: expected {size} bytes, but the file ends at {len(CONTENT)}"
 
     for read in (file.read, file.checksum, lambda *args: list(file.chunks(*args))):
         with pytest.raises(FormatError, match=message):
@@ -82,7 +82,7 @@ def test_range_outside_of_the_file_is_a_format_error(path, offset, size):
 def test_buffer_larger_than_what_is_left_is_a_format_error(path):
     buffer = bytearray(10)
 
-    with pytest.raises(FormatError, match="expected 10 bytes at 767991"):
+    with pytest.raises(FormatError, match="thing at 767991: expected 10 bytes"):
         File(path).read_into(memoryview(buffer), len(CONTENT) - 9, "thing")
 
     assert buffer == bytes(10)
@@ -94,7 +94,7 @@ def test_file_that_shrank_is_a_format_error(path):
     os.truncate(path, 1000)
 
     for read in (file.read, file.checksum, lambda *args: list(file.chunks(*args))):
-        with pytest.raises(FormatError, match="thing: expected .* got .*: the file shrank"):
+        with pytest.raises(FormatError, match="thing at 0: expected .* got .*: the file shrank"):
             read(0, len(CONTENT), "thing")
     with pytest.raises(FormatError, match="the file shrank"):
         file.read_into(memoryview(bytearray(2000)), 0, "thing")
