@@ -23,11 +23,11 @@ if _typing.TYPE_CHECKING:
     from .analysis.optimizer import list_optimizer_names
     from .analysis.report import report
     from .analysis.stats import Histogram, TensorStats, stats, summarize
-    from .bundle._index import TensorInfo
-    from .bundle._reader import Checkpoint, TensorSlice
     from .bundle.writer import Writer, merge, write
+    from .checkpoint import Checkpoint, TensorSlice
     from .edit.average import average, cast
     from .edit.rename import alias, align, rename, reshard, subset
+    from .format._record import TensorInfo
     from .graph.meta import MetaGraph, read_meta
     from .interop.convert import convert
     from .name_tree import TensorTree
@@ -100,11 +100,11 @@ _MODULES = {
     "analysis.optimizer": ["list_optimizer_names"],
     "analysis.report": ["report"],
     "analysis.stats": ["Histogram", "TensorStats", "stats", "summarize"],
-    "bundle._index": ["TensorInfo"],
-    "bundle._reader": ["Checkpoint", "TensorSlice"],
     "bundle.writer": ["Writer", "merge", "write"],
+    "checkpoint": ["Checkpoint", "TensorSlice"],
     "edit.average": ["average", "cast"],
     "edit.rename": ["align", "alias", "rename", "reshard", "subset"],
+    "format._record": ["TensorInfo"],
     "graph.meta": ["MetaGraph", "read_meta"],
     "interop.convert": ["convert"],
     "name_tree": ["TensorTree"],

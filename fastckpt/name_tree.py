@@ -9,7 +9,7 @@ from .notebook import fold, line
 from .text import count, spell_shape, spell_size
 
 if TYPE_CHECKING:
-    from .bundle._index import TensorInfo
+    from .format._record import TensorInfo
 
 __all__ = ["TensorTree", "grow_tree"]
 

@@ -1,4 +1,4 @@
-"""Work in threads, results in order: for what reads or checksums many tensors."""
+"""Threads and progress for operations on many tensors: ordered results, bytes done of a total."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
 
-__all__ = ["batches", "count_threads", "ordered_map"]
+__all__ = ["Progress", "Tally", "batches", "count_threads", "ordered_map"]
+
+Progress = Callable[[int, int], object]  # called with (bytes done, total bytes)
 
 _BATCH: Final = 4 << 20  # bytes; enough that handing a batch to a thread costs nothing
 _BATCH_COUNT: Final = 1024  # tasks; the same for tensors of a few bytes
@@ -70,3 +72,19 @@ def ordered_map(
         finally:
             for future in pending:
                 future.cancel()
+
+
+class Tally:
+    """Accumulates completed bytes and reports them to a progress callback, if there is one."""
+
+    def __init__(self, progress: Progress | None, sizes: Iterable[int]) -> None:
+        """Take the callback and the size of each task. Without a callback `sizes` is not read."""
+        self._progress = progress
+        self._total = 0 if progress is None else sum(sizes)
+        self._done = 0
+
+    def add(self, size: int) -> None:
+        """Report `size` more bytes as done."""
+        if self._progress is not None:
+            self._done += size
+            self._progress(self._done, self._total)

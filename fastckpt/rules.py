@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import translate
 from typing import Any
 
-__all__ = ["Filter", "Rename", "compile_globs", "make_renamer"]
+__all__ = ["Filter", "Rename", "compile_globs", "make_renamer", "match_globs"]
 
 _Rule = tuple[str | re.Pattern[str], str | Callable[[re.Match[str]], str]]
 Rename = Mapping[str, str | None] | Iterable[_Rule] | Callable[[str], str | None]
@@ -72,3 +72,15 @@ def compile_globs(what: str, globs: str | Iterable[str]) -> dict[str, re.Pattern
             raise TypeError(f"{what}: expected a glob or several, got {glob!r}")
         patterns[glob] = re.compile(translate(glob))
     return patterns
+
+
+def match_globs(what: str, globs: str | Iterable[str], names: Sequence[str]) -> set[str]:
+    """Return the names that match at least one glob. Raises `ValueError` for a glob that matches no
+    name: it must be a slip."""
+    matched: set[str] = set()
+    for glob, pattern in compile_globs(what, globs).items():
+        found = set(filter(pattern.match, names))
+        if not found:
+            raise ValueError(f"{what}: {glob!r} matches no tensor")
+        matched |= found
+    return matched

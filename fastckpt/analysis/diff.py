@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ..bundle._index import TensorInfo
-from ..bundle._reader import Bundle, Checkpoint
+from ..bundle.reader import Bundle
 from ..bundle.tensors import slice_parts
-from ..edit.rename import open_source
+from ..checkpoint import Checkpoint
+from ..format._record import TensorInfo
 from ..format.checksum import crc32c
 from ..format.dtypes import by_number
 from ..format.slices import Box
 from ..notebook import line, list_items
+from ..paths.read import open_source
 
 if TYPE_CHECKING:
     import numpy.typing as npt

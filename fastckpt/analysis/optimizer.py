@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from ..bundle._reader import Checkpoint
-from ..edit.rename import open_source
+from ..checkpoint import Checkpoint
 from ..graph.objects import Node, ObjectGraph
+from ..paths.read import open_source
 
 __all__ = ["list_optimizer_names"]
 

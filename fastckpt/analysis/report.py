@@ -18,14 +18,14 @@ from collections.abc import Iterable, Iterator
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any, Final
 
-from ..edit.rename import open_source
+from ..paths.read import open_source
 from ..storage.stage import replace_file
 from .diff import diff
 from .stats import stats
 
 if TYPE_CHECKING:
-    from ..bundle._reader import Checkpoint
-    from ..progress import Progress
+    from ..checkpoint import Checkpoint
+    from ..parallel import Progress
     from .diff import Change, Diff
     from .stats import TensorStats
 

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..bundle._index import TensorInfo
-from ..bundle._reader import Checkpoint
-from ..edit.rename import open_source
-from ..parallel import batches, ordered_map
-from ..progress import Progress, Tally
+from ..checkpoint import Checkpoint
+from ..format._record import TensorInfo
+from ..parallel import Progress, Tally, batches, ordered_map
+from ..paths.read import open_source
 
 if TYPE_CHECKING:
     import numpy.typing as npt

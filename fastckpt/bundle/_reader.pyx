@@ -11,24 +11,26 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from numpy cimport NPY_ARRAY_WRITEABLE, PyArray_DATA, PyArray_SetBaseObject, ndarray, npy_intp
 
-from fastckpt.bundle._index cimport Row, decode, info_of, row_of
+from fastckpt.bundle._index cimport find_info
 from fastckpt.format._csrc cimport FCK_MAX_RANK, FCK_OK, fck_entry, fck_entry_measure, fck_reader
-from fastckpt.format._record cimport entry_of, exact_name, key_of, shape_of
+from fastckpt.format._record cimport (
+    Row, decode, entry_of, exact_name, key_of, row_of, shape_of,
+)
 from fastckpt.format._table cimport Table
 
 import errno
-import math
-from collections.abc import ItemsView, KeysView, Mapping, ValuesView
 from functools import partial
 
 from fastckpt.bundle._index import find_hidden_keys, list_infos, list_names
 from fastckpt.format._record import decode_header
+from fastckpt.checkpoint import TensorSlice
 from fastckpt.errors import AboutTensor, CheckpointError, Fault, FormatError, TensorNotFoundError
 from fastckpt.bundle.names import index_path, shard_path
+from fastckpt.format.shapes import MAX_RANK, check_rank
 from fastckpt.format.slices import parse_index
 from fastckpt.storage.local import File
 from fastckpt.bundle.tensors import (
-    MAX_RANK, check_rank, locate, read_parts, read_region, read_tensor, slice_parts, verify_tensor,
+    locate, read_parts, read_region, read_tensor, slice_parts, verify_tensor,
 )
 
 cnp.import_array()
@@ -65,215 +67,6 @@ cdef int _MAX_RANK = MAX_RANK
 cdef int _MAX_OPEN = 64  # data files that stay open; the others are opened for each read
 
 
-cdef class TensorSlice:
-    """A lazy handle on a tensor: `handle[10:20, :]` reads only the bytes that it needs.
-
-    Takes basic indices: integers, slices, Ellipsis and None. The result is a view where
-    `Checkpoint.get_tensor` gives one, else a private array. Bytes that are read in part cannot
-    be verified; open the checkpoint with `verify=True` to have each tensor verified first.
-    """
-
-    cdef Checkpoint _checkpoint
-    cdef readonly str name
-    cdef readonly tuple shape
-    cdef readonly object dtype
-
-    @property
-    def ndim(self):
-        return len(self.shape)
-
-    def __len__(self):
-        if not self.shape:
-            raise TypeError("len() of a tensor of rank 0")
-        return self.shape[0]
-
-    def __getitem__(self, index):
-        return self._checkpoint._read_part(self.name, index)
-
-    def __repr__(self):
-        return f"<slice handle of {self.name!r}: shape {self.shape}, dtype {self.dtype}>"
-
-
-def make_handle(Checkpoint checkpoint not None, str name, tuple shape, dtype):
-    """Return a lazy handle on a tensor of a checkpoint that has `_read_part`."""
-    cdef TensorSlice handle = TensorSlice.__new__(TensorSlice)
-    handle._checkpoint = checkpoint
-    handle.name = name
-    handle.shape = shape
-    handle.dtype = dtype
-    return handle
-
-
-cdef class Checkpoint:
-    """A mapping of tensor names, in key (byte) order, to NumPy arrays. Made by `fastckpt.read`.
-
-    `path` is the prefix that was opened, `format` "V2" or "V1", `version` the version of the
-    format that wrote it, `byteorder` that of the data files: "little" or "big".
-    """
-
-    cdef readonly str path
-    cdef readonly str format
-    cdef readonly int num_shards
-    cdef readonly int version
-    cdef readonly str byteorder
-
-    def __init__(self, str path not None, str format not None, int num_shards, int version,
-                 str byteorder not None):
-        self.path = path
-        self.format = format
-        self.num_shards = num_shards
-        self.version = version
-        self.byteorder = byteorder
-
-    # ---- What a format provides ----
-
-    def get_tensor(self, name, *, copy=None):
-        """Return a tensor.
-
-        `copy=None` gives a view where one can exist: of fixed-size elements, in a little-endian
-        file, not partitioned, with the "mmap" backend. It is read-only, or private and writable
-        with `mode="c"`, and may be unaligned. Otherwise the array is a copy: private, writable,
-        verified. `copy=True` always copies; `copy=False` raises `ValueError` instead.
-
-        Strings are object arrays of `bytes`. Raises `TensorNotFoundError`, `FormatError`,
-        `ChecksumError`, and `UnsupportedError` for variants, resources and more dimensions than
-        NumPy has.
-        """
-        raise NotImplementedError
-
-    def get_slice(self, name):
-        """Return a lazy handle on a tensor, to be indexed. Raises `TensorNotFoundError`."""
-        raise NotImplementedError
-
-    def info(self, name):
-        """Return the `TensorInfo` of a tensor. Raises `TensorNotFoundError`."""
-        raise NotImplementedError
-
-    def infos(self):
-        """Return the `TensorInfo` of every tensor, in key order, without touching data."""
-        raise NotImplementedError
-
-    def problems(self, *, threads=None, progress=None):
-        """Yield every problem in key order: a `CheckpointError`, or an `OSError` for a data file
-        that cannot be opened, once per file. Reads every byte, in `threads` (default: one per CPU,
-        up to 8). `progress` is called with the bytes done and their total."""
-        raise NotImplementedError
-
-    def close(self):
-        """Drop the checkpoint's own references. Arrays that were handed out stay valid."""
-        raise NotImplementedError
-
-    def _entry(self, name):
-        """Return the `Entry` of a tensor; of a V1 tensor its dtype and shape count."""
-        raise NotImplementedError
-
-    def _parts(self, name):
-        """Return (stored box or None, `Entry`, `File`) of each range of a tensor's raw bytes;
-        None if the bytes are not what a new V2 checkpoint would hold."""
-        return None
-
-    def _read_part(self, str name, index):
-        """Return the part of a tensor that a basic index selects."""
-        raise NotImplementedError
-
-    def _read_parts(self, name):
-        """Yield (stored box or None, array) of each part of a tensor, as it is partitioned."""
-        yield None, self.get_tensor(name, copy=True)
-
-    # ---- What follows from it ----
-
-    def to_pandas(self):
-        """Return a `pandas.DataFrame` with a row for each tensor: its name is the index; columns
-        are dtype (TensorFlow's name), shape, count, nbytes, shard, offset, crc32c (None where it
-        has none of its own) and slices, how many. Reads no tensor. Raises `ImportError` where
-        there is no pandas."""
-        try:
-            from pandas import DataFrame, Index, array
-        except ImportError as error:
-            advice = "to_pandas needs pandas: python -m pip install pandas"
-            raise ImportError(advice) from error
-        infos = self.infos()
-        columns = {
-            "dtype": [info.tf_dtype for info in infos],
-            "shape": [info.shape for info in infos],
-            "count": [math.prod(info.shape) for info in infos],
-            "nbytes": [info.nbytes for info in infos],
-            "shard": array([info.shard for info in infos], dtype="Int64"),
-            "offset": array([info.offset for info in infos], dtype="Int64"),
-            "crc32c": array([info.crc32c for info in infos], dtype="Int64"),
-            "slices": [len(info.slices) for info in infos],
-        }
-        index = Index([info.name for info in infos], name="name", dtype=object)
-        return DataFrame(columns, index)
-
-    def _repr_html_(self):
-        from fastckpt.name_tree import grow_tree
-        from fastckpt.notebook import line
-
-        try:
-            return grow_tree(self.path, self.infos())._repr_html_()
-        except (CheckpointError, OSError, ValueError) as error:  # broken or closed
-            return line(repr(self), str(error))
-
-    @property
-    def object_graph(self):
-        """The objects that `tf.train.Checkpoint` or Keras saved, as an `ObjectGraph`: a tree with
-        their names. None for a checkpoint of plain names. Read anew each time that it is asked
-        for; raises `FormatError` for a graph that is broken."""
-        from fastckpt.graph.objects import read_object_graph
-
-        return read_object_graph(self)
-
-    @property
-    def variables(self):
-        """A dict of readable paths (``model/dense/kernel``) to tensor names, by the object graph;
-        without one, of each name to itself. Lookup tables and iterators, which have several
-        tensors each, are left out."""
-        from fastckpt.graph.objects import read_variables
-
-        return read_variables(self)
-
-    def __getitem__(self, name):
-        return self.get_tensor(name)
-
-    def __contains__(self, name):
-        raise NotImplementedError
-
-    def __iter__(self):
-        raise NotImplementedError
-
-    def __len__(self):
-        raise NotImplementedError
-
-    def verify(self, *, threads=None, progress=None):
-        """Read and verify every byte, in threads; raise the first problem in key order. The
-        options are those of `problems`."""
-        for problem in self.problems(threads=threads, progress=progress):
-            raise problem
-
-    def keys(self):
-        """Return a view of the names, in key order."""
-        return KeysView(self)
-
-    def values(self):
-        """Return a view of the tensors: each is got when the iteration comes to it."""
-        return ValuesView(self)
-
-    def items(self):
-        """Return a view of the (name, tensor) pairs: each is got when its turn comes."""
-        return ItemsView(self)
-
-    def get(self, name, default=None):
-        """Return the tensor of this name, or the default if there is none."""
-        return self[name] if name in self else default
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.close()
-
-
 cdef class _Shard:
     """An open data file, and its map unless it is only to be read by position."""
 
@@ -291,9 +84,15 @@ cdef class _Shard:
         self.data = NULL if map is None else <char *>PyArray_DATA(map)
 
 
-cdef class Bundle(Checkpoint):
-    """A V2 checkpoint. See `fastckpt.read` for the options."""
+cdef class BundleReader:
+    """What `Bundle` does at the speed of C; everything else about it is in reader.py."""
 
+    cdef readonly str path
+    cdef readonly str format
+    cdef readonly int num_shards
+    cdef readonly int version
+    cdef readonly str byteorder
+    cdef readonly str index_path
     cdef Table _table           # None when closed
     cdef dict _shards           # number -> _Shard, as they are opened
     cdef set _verified          # names whose bytes were verified; None unless asked to
@@ -312,9 +111,11 @@ cdef class Bundle(Checkpoint):
             raise ValueError(f"mode: expected 'r' or 'c', got {mode!r}")
         file = File(index_path(path))
         table = Table(file)
-        num_shards, self._is_big_endian, version = decode_header(table.first(), file.path)
-        byteorder = "big" if self._is_big_endian else "little"
-        super().__init__(path, "V2", num_shards, version, byteorder)
+        self.path = path
+        self.format = "V2"
+        self.index_path = file.path
+        self.num_shards, self._is_big_endian, self.version = decode_header(table.first(), file.path)
+        self.byteorder = "big" if self._is_big_endian else "little"
         if backend == "auto":
             backend = "pread" if file.is_network() else "mmap"
         self.backend = backend
@@ -353,9 +154,6 @@ cdef class Bundle(Checkpoint):
             return f"<closed checkpoint {self.path!r}>"
         return f"<checkpoint {self.path!r}: format V2, shards: {self.num_shards}>"
 
-    def __reduce__(self):
-        return _reopen, (self.path, self.verify_on_access, self.backend, self.mode)
-
     def close(self):
         with cython.critical_section(self):  # other threads may be about to take the table
             self._table = None
@@ -367,10 +165,10 @@ cdef class Bundle(Checkpoint):
         cdef fck_entry entry
         name = exact_name(name)
         self._find(name, &entry)
-        return info_of(self, self.path, name, &entry)
+        return find_info(self, self.index_path, name, &entry)
 
     def infos(self):
-        return list_infos(self, self.path, self._open_table(), self._hidden_keys())
+        return list_infos(self, self._open_table(), self._hidden_keys())
 
     # ---- Tensors ----
 
@@ -381,8 +179,8 @@ cdef class Bundle(Checkpoint):
         cdef fck_entry entry
         name = exact_name(name)
         self._find(name, &entry)
-        cdef Row row = row_of(entry.dtype, self.path, name)
-        return make_handle(self, name, shape_of(&entry), row.numpy())
+        cdef Row row = row_of(entry.dtype, self.index_path, name)
+        return TensorSlice(self, name, shape_of(&entry), row.numpy())
 
     def problems(self, *, threads=None, progress=None):
         from fastckpt.bundle.verify import find_problems
@@ -390,11 +188,6 @@ cdef class Bundle(Checkpoint):
         return find_problems(self, threads=threads, progress=progress)
 
     # ---- What tensors.py, verify.py and writer.py build on ----
-
-    @property
-    def index_path(self):
-        """The path of the index file."""
-        return index_path(self.path)
 
     def _entry(self, name):
         cdef fck_entry entry
@@ -471,7 +264,7 @@ cdef class Bundle(Checkpoint):
             return False
         if key[0] == 0 and key[:size] in self._hidden_keys():
             return False
-        decode(self.path, name, record, entry)
+        decode(record, entry, self.index_path, name)
         return True
 
     cdef int _find(self, str name, fck_entry *entry) except -1:
@@ -489,7 +282,7 @@ cdef class Bundle(Checkpoint):
         with cython.critical_section(self):
             keys = self._slice_keys
         if keys is None:
-            keys = find_hidden_keys(self._open_table(), self.path)
+            keys = find_hidden_keys(self._open_table())
             with cython.critical_section(self):
                 self._slice_keys = keys
         return keys
@@ -525,7 +318,7 @@ cdef class Bundle(Checkpoint):
     cdef object _get(self, str name, copy):
         cdef fck_entry entry
         self._find(name, &entry)
-        cdef Row row = row_of(entry.dtype, self.path, name)
+        cdef Row row = row_of(entry.dtype, self.index_path, name)
         reason = self._why_no_view(&entry, row)
         if reason is None and (copy is None or copy is False):
             return self._view(name, &entry, row)
@@ -580,7 +373,7 @@ cdef class Bundle(Checkpoint):
         whole = self._to_entry(name, entry)
         with AboutTensor(name):
             locate(self, whole, what)
-            check_rank(self, whole.shape, what)
+            check_rank(whole.shape, self.index_path, what)
         raise AssertionError("unreachable")
 
     cdef int _verify_first(self, str name) except -1:
@@ -590,11 +383,11 @@ cdef class Bundle(Checkpoint):
             self._verified.add(name)
         return 0
 
-    def _read_part(self, str name, index):
+    def read_part(self, str name, index):
         cdef fck_entry entry
         self._find(name, &entry)
         selection = parse_index(index, shape_of(&entry))
-        row = row_of(entry.dtype, self.path, name)
+        row = row_of(entry.dtype, self.index_path, name)
         if self._why_no_view(&entry, row) is None:
             view = self._view(name, &entry, row)
             return view[index] if isinstance(index, tuple) else view[(index,)]
@@ -606,12 +399,5 @@ cdef class Bundle(Checkpoint):
         return entry_of(entry, self.index_path, _name(name))
 
 
-def _reopen(path, verify, backend, mode):
-    return Bundle(path, verify=verify, backend=backend, mode=mode)
-
-
 def _name(str name):
     return f"tensor {name!r}"
-
-
-Mapping.register(Checkpoint)

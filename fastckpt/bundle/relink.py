@@ -25,8 +25,8 @@ from ..format.dtypes import STRING
 from ..graph.objects import GRAPH_KEY
 from ..storage.local import File
 from ..storage.stage import Stage
-from ._reader import Bundle
 from .names import index_path, shard_path
+from .reader import Bundle
 from .tensors import slice_parts
 from .writer import build_table, find_obsolete
 

@@ -15,7 +15,8 @@ import numpy as np
 from ..errors import AboutTensor, ChecksumError, Fault, FormatError, UnsupportedError
 from ..format._payload import decode_strings, verify_variants
 from ..format._record import Entry, decode_entry, encode_name, slice_key
-from ..format.dtypes import STRING, DType, by_number
+from ..format.dtypes import STRING, DType, dtype_of
+from ..format.shapes import MAX_SIZE, check_rank, check_size
 from ..format.slices import Box, Region, byte_runs, find_tiling_fault, overlap, resolve, spell
 from ..storage.local import File, empty_bytes
 
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = [
-    "MAX_RANK",
     "Part",
     "Source",
-    "check_rank",
-    "dtype_of",
     "locate",
     "read_parts",
     "read_region",
@@ -37,9 +35,7 @@ __all__ = [
     "verify_tensor",
 ]
 
-MAX_RANK: Final = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
 _VARIANT: Final = 21
-_MAX_SIZE: Final = 2**63 - 1
 
 
 class Source(Protocol):
@@ -62,22 +58,6 @@ class Part(NamedTuple):
     what: str
 
 
-def dtype_of(path: str, what: str, number: int) -> DType:
-    """Return the row of a dtype. Raises `UnsupportedError` for an unknown number; `what` has it."""
-    dtype = by_number(number)
-    if dtype is None:
-        problem = f"expected a known dtype, got number {number}"
-        raise UnsupportedError(path, f"entry of {what}", problem, fault=Fault.DTYPE)
-    return dtype
-
-
-def check_rank(source: Source, shape: tuple[int, ...], what: str) -> None:
-    """Raise `UnsupportedError` for more dimensions than an array can have."""
-    if len(shape) > MAX_RANK:
-        problem = f"expected at most NumPy's {MAX_RANK} dimensions, got {len(shape)}"
-        raise UnsupportedError(source.index_path, what, problem, fault=Fault.TOO_LARGE)
-
-
 def locate(source: Source, entry: Entry, what: str) -> File:
     """Return the file that holds an entry's bytes, once it is sure that they can be there.
 
@@ -96,12 +76,9 @@ def _count_items(source: Source, entry: Entry, what: str) -> int:
 
     Dimensions must multiply to less than 2**63 bytes even beside one of 0: NumPy's own rule.
     """
-    dtype = dtype_of(source.index_path, what, entry.dtype)
-    largest = math.prod(dim for dim in entry.shape if dim > 0) * dtype.numpy.itemsize
-    if largest > _MAX_SIZE:
-        problem = f"expected less than 2**63 bytes, got the shape {entry.shape}"
-        raise FormatError(source.index_path, f"entry of {what}", problem, fault=Fault.TOO_LARGE)
-    count = math.prod(entry.shape)
+    dtype = dtype_of(entry.dtype, source.index_path, f"entry of {what}")
+    where = f"entry of {what}"
+    count = check_size(entry.shape, dtype.numpy.itemsize, source.index_path, where)
     if dtype.is_fixed and count * dtype.item_size != entry.size:
         problem = (
             f"expected {count * dtype.item_size} bytes for dtype {dtype.name} and shape "
@@ -149,7 +126,7 @@ def stored_size(source: Source, parts: Iterable[Part]) -> int:
     size = 0
     for part in parts:
         size += part.entry.size
-        if part.entry.size < 0 or size > _MAX_SIZE:
+        if part.entry.size < 0 or size > MAX_SIZE:
             problem = f"expected sizes that add up, got {part.entry.size}"
             raise FormatError(source.index_path, part.what, problem, fault=Fault.TOO_LARGE)
     return size
@@ -159,11 +136,12 @@ def read_tensor(source: Source, name: str, entry: Entry) -> npt.NDArray[Any]:
     """Return a whole tensor, verified."""
     what = f"tensor {name!r}"
     with AboutTensor(name):
-        check_rank(source, entry.shape, what)
+        check_rank(entry.shape, source.index_path, what)
         if not entry.slices:
             return _read_plain(source, entry, what)
         pieces = _plan(source, name, entry, _whole_region(entry))
-        array = np.empty(entry.shape, dtype_of(source.index_path, what, entry.dtype).numpy)
+        dtype = dtype_of(entry.dtype, source.index_path, f"entry of {what}")
+        array = np.empty(entry.shape, dtype.numpy)
         for part, _, places in pieces:
             array[places] = _read_plain(source, part.entry, part.what)
         return array
@@ -182,7 +160,7 @@ def read_parts(
         yield None, read_tensor(source, name, entry)
     for part in slice_parts(source, name, entry):
         with AboutTensor(name):
-            check_rank(source, part.entry.shape, part.what)
+            check_rank(part.entry.shape, source.index_path, part.what)
             array = _read_plain(source, part.entry, part.what)
         yield part.stored, array
 
@@ -191,11 +169,12 @@ def read_region(source: Source, name: str, entry: Entry, region: Region) -> npt.
     """Return a region of a tensor. Only the bytes that it needs are read, and not verified."""
     what = f"tensor {name!r}"
     with AboutTensor(name):
-        check_rank(source, entry.shape, what)
+        check_rank(entry.shape, source.index_path, what)
         if not entry.slices:
             return _read_runs(source, entry, region, what)
         pieces = _plan(source, name, entry, region)
-        array = np.empty(region.counts, dtype_of(source.index_path, what, entry.dtype).numpy)
+        dtype = dtype_of(entry.dtype, source.index_path, f"entry of {what}")
+        array = np.empty(region.counts, dtype.numpy)
         for part, inner, places in pieces:
             array[places] = _read_runs(source, part.entry, inner, part.what)
         return array
@@ -214,7 +193,7 @@ def verify_tensor(source: Source, name: str, entry: Entry) -> None:
 def _read_plain(source: Source, entry: Entry, what: str) -> npt.NDArray[Any]:
     """Return what one entry holds in one piece, verified."""
     file = locate(source, entry, what)
-    dtype = dtype_of(source.index_path, what, entry.dtype)
+    dtype = dtype_of(entry.dtype, source.index_path, f"entry of {what}")
     if not dtype.is_fixed:
         return _read_strings(source, file, entry, dtype, what)
     raw = empty_bytes(entry.size)
@@ -260,7 +239,7 @@ def _decode_strings(source: Source, file: File, entry: Entry, what: str) -> list
 
 def _read_runs(source: Source, entry: Entry, region: Region, what: str) -> npt.NDArray[Any]:
     """Return a region of what one entry holds. Strings are read whole to find the ones asked."""
-    dtype = dtype_of(source.index_path, what, entry.dtype)
+    dtype = dtype_of(entry.dtype, source.index_path, f"entry of {what}")
     file = locate(source, entry, what)
     if not dtype.is_fixed:
         strings = _read_strings(source, file, entry, dtype, what)
@@ -320,7 +299,7 @@ def _check_tiling(
     To compare those first keeps a small file, whose slices may share their bytes, from asking
     for a large array or for a fine grid to check it on.
     """
-    dtype = dtype_of(source.index_path, f"tensor {name!r}", whole.dtype)
+    dtype = dtype_of(whole.dtype, source.index_path, f"entry of tensor {name!r}")
     needed = math.prod(shape) * dtype.item_size
     if needed > stored:
         fault: str | None = f"that takes {needed} bytes, and the data files have {stored}"
@@ -336,7 +315,7 @@ def _check_tiling(
 
 def _verify_plain(source: Source, entry: Entry, what: str) -> None:
     file = locate(source, entry, what)
-    dtype = dtype_of(source.index_path, what, entry.dtype)
+    dtype = dtype_of(entry.dtype, source.index_path, f"entry of {what}")
     if dtype.is_fixed:
         _compare(file, entry, file.checksum(entry.offset, entry.size, what), what)
     elif dtype is STRING:

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from ..errors import AboutTensor, CheckpointError
 from ..format._record import Entry, decode_entry, decode_name
-from ..parallel import batches, ordered_map
-from ..progress import Progress, Tally
-from .tensors import Source, dtype_of, verify_tensor
+from ..format.dtypes import dtype_of
+from ..parallel import Progress, Tally, batches, ordered_map
+from .tensors import Source, verify_tensor
 
 __all__ = ["find_problems"]
 
@@ -60,8 +60,9 @@ def _find_tensors(source: Audited) -> Iterator[tuple[_Tensor | CheckpointError, 
             name = decode_name(key)
             try:
                 with AboutTensor(name):
-                    entry = decode_entry(record, source.index_path, f"entry of tensor {name!r}")
-                    dtype = dtype_of(source.index_path, f"tensor {name!r}", entry.dtype)
+                    what = f"entry of tensor {name!r}"
+                    entry = decode_entry(record, source.index_path, what)
+                    dtype = dtype_of(entry.dtype, source.index_path, what)
                 size = math.prod(entry.shape) * dtype.item_size if entry.slices else entry.size
                 yield (name, entry, max(0, size)), max(0, size)
             except CheckpointError as error:

@@ -28,15 +28,14 @@ from ..format._record import (
 )
 from ..format._table import Table, TableBuilder
 from ..format.checksum import crc32c
-from ..format.dtypes import STRING, DType
+from ..format.dtypes import STRING, DType, dtype_of
 from ..format.slices import WHOLE, Box, find_tiling_fault, resolve
 from ..format.values import encode_value, payload
-from ..parallel import count_threads
+from ..parallel import Progress, Tally, count_threads
 from ..storage.local import File
 from ..storage.locks import leftovers
 from ..storage.stage import OutputFile, Stage
 from .names import index_path, list_files, shard_path
-from .tensors import dtype_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -48,7 +47,6 @@ __all__ = ["Writer", "merge", "write"]
 _LARGE: Final = 1 << 20  # bytes; a checksum of so many is worth another thread
 
 Value = Any  # what numpy.asarray takes, bytes and str
-Progress = Callable[[int, int], object]
 
 
 class Writer:
@@ -148,7 +146,7 @@ class Writer:
         whole = checkpoint._entry(tensor)
         parts = checkpoint._parts(tensor)
         if parts is None:
-            dtype = dtype_of(checkpoint.path, f"tensor {tensor!r}", whole.dtype)
+            dtype = dtype_of(whole.dtype, checkpoint.path, f"entry of tensor {tensor!r}")
             for box, array in checkpoint._read_parts(tensor):
                 key = self._key_of_part(name, whole, box)
                 self._records[key] = self._write_array(dtype, array)
@@ -363,14 +361,11 @@ def write(
             raise ValueError(f"tensor {name!r}: there is one of this name already")
         encoded[key] = encode_value(name, value)
     sizes = [array.nbytes for _, array in encoded.values()]
-    total = sum(sizes)
-    done = 0
+    tally = Tally(progress, sizes)
     with writer, _checksum_pool(threads, max(sizes, default=0)) as writer._pool:
         for key, (dtype, array) in encoded.items():
             writer._records[key] = writer._write_array(dtype, array)
-            if progress is not None:
-                done += array.nbytes
-                progress(done, total)
+            tally.add(array.nbytes)
 
 
 def _checksum_pool(threads: int | None, largest: int) -> AbstractContextManager[Executor | None]:

@@ -152,7 +152,6 @@ def subset_options(parser: ArgumentParser) -> None:
 def subset(args: Namespace, out: Output) -> int:
     """Only a new index is written; data files without a tensor that stays are left out. With --copy
     the new data files have only the bytes of what stays."""
-    from ..edit.rename import match_globs
     from ..edit.rename import rename as write
 
     if not (args.include or args.exclude or args.drop_optimizer):
@@ -161,15 +160,16 @@ def subset(args: Namespace, out: Output) -> int:
     from ..paths.read import read
 
     with read(args.src) as checkpoint:
-        dropped = _dropped(args, checkpoint, match_globs)
+        dropped = _dropped(args, checkpoint)
         write(checkpoint, args.dst, lambda n: None if n in dropped else n, link=not args.copy)
     return _finish(out, args.dst)
 
 
-def _dropped(args: Namespace, checkpoint: Any, match_globs: Any) -> set[str]:
+def _dropped(args: Namespace, checkpoint: Any) -> set[str]:
     """Return the names that are left out. As for `fastckpt.subset`, the object graph goes only
     where --exclude says so."""
     from ..graph.objects import GRAPH_KEY
+    from ..rules import match_globs
 
     names = list(checkpoint)
     dropped: set[str] = set()

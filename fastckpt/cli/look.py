@@ -16,7 +16,7 @@ from .output import Output
 
 if TYPE_CHECKING:
     from ..analysis.stats import Histogram, TensorStats
-    from ..bundle._index import TensorInfo
+    from ..format._record import TensorInfo
 
 _PATH_HELP: Final = "a prefix, one of its files, a folder, a SavedModel, or a V1 file"
 _BARS: Final = " ▁▂▃▄▅▆▇█"

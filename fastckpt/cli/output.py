@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..text import printable
 
 if TYPE_CHECKING:
-    from ..progress import Progress
+    from ..parallel import Progress
 
 __all__ = ["Output", "to_json"]
 

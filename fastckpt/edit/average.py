@@ -14,23 +14,25 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ..bundle._index import TensorInfo
-from ..bundle._reader import Bundle, Checkpoint
-from ..bundle.tensors import dtype_of, slice_parts
+from ..bundle.reader import Bundle
+from ..bundle.tensors import slice_parts
 from ..bundle.writer import Writer
+from ..checkpoint import Checkpoint
 from ..errors import ChecksumError
-from ..format._record import Entry
+from ..format._record import Entry, TensorInfo
 from ..format.checksum import crc32c
-from ..format.dtypes import DType, by_number
+from ..format.dtypes import DType, by_name, dtype_of
 from ..format.slices import WHOLE, Box, resolve, to_slices
-from ..progress import Tally
+from ..parallel import Tally
+from ..paths.read import open_source
+from ..rules import match_globs
 from ..storage.local import File
-from .rename import in_data_order, match_globs, open_source
+from .rename import in_data_order
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ..progress import Progress
+    from ..parallel import Progress
 
     Array = npt.NDArray[Any]
 
@@ -48,7 +50,6 @@ _KINDS: Final = {
 }
 _WIDE: Final = {"float": np.float64, "complex": np.complex128}  # what sums are computed in
 _NUMPYS_OWN: Final = {"float16", "float32", "float64", "complex64", "complex128"}
-_BY_NAME: Final = {each.name: each for number in range(1, 64) if (each := by_number(number))}
 _NEVER_CAST_TO: Final = {"float4_e2m1fn"}  # neither infinity nor NaN would tell an overflow
 
 
@@ -210,7 +211,7 @@ def _add_average(
     writer: Writer, name: str, last: Checkpoint, used: Sequence[tuple[Checkpoint, float]]
 ) -> None:
     whole = last._entry(name)
-    dtype = dtype_of(last.path, f"tensor {name!r}", whole.dtype)
+    dtype = dtype_of(whole.dtype, last.path, f"entry of tensor {name!r}")
     for number, part in enumerate(_list_parts(last, name)):
         streams = [_open_part(checkpoint, name, number, part, dtype) for checkpoint, _ in used]
         array = np.empty([length for _, length in part.box], dtype.numpy)
@@ -258,7 +259,7 @@ def _open_part(
         return _read_chunks(entry, file, dtype, step, f"tensor {name!r}")
     if isinstance(checkpoint, Bundle) and number == 0:
         checkpoint._verify_data(name)  # all of it, and once
-    flat = checkpoint._read_part(name, (*to_slices(part.box), ...)).reshape(-1)
+    flat = checkpoint.read_part(name, (*to_slices(part.box), ...)).reshape(-1)
     return (flat[at : at + step] for at in range(0, len(flat), step))
 
 
@@ -279,12 +280,12 @@ def _read_chunks(entry: Entry, file: File, dtype: DType, step: int, what: str) -
 def _parse_dtype(spec: Any) -> DType:
     """Return the row of a dtype of numbers, given by name or as an object of somebody's."""
     name = spec if isinstance(spec, str) else getattr(spec, "name", None)
-    if name not in _BY_NAME and spec is not None:
+    if by_name(name) is None and spec is not None:
         try:
             name = np.dtype(spec).name
         except TypeError:
             name = None
-    dtype = _BY_NAME.get(name) if isinstance(name, str) else None
+    dtype = by_name(name)
     if dtype is None or _kind(dtype.name) is None or dtype.name in _NEVER_CAST_TO:
         raise TypeError(f"cast: expected a dtype of numbers, got {spec!r}")
     return dtype

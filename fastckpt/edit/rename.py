@@ -12,30 +12,28 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ..bundle._reader import Bundle, Checkpoint
+from ..bundle.reader import Bundle
 from ..bundle.relink import share
 from ..bundle.tensors import slice_parts
 from ..bundle.writer import Writer
+from ..checkpoint import Checkpoint
 from ..format._record import encode_name
 from ..graph.objects import GRAPH_KEY, encode_graph, read_object_graph
-from ..paths.read import read
-from ..progress import Tally
-from ..rules import compile_globs, make_renamer
+from ..parallel import Tally
+from ..paths.read import open_source
+from ..rules import make_renamer, match_globs
 
 if TYPE_CHECKING:
-    from ..progress import Progress
+    from ..parallel import Progress
     from ..rules import Rename
 
 __all__ = [
     "align",
     "alias",
     "in_data_order",
-    "match_globs",
-    "open_source",
     "rename",
     "reshard",
     "subset",
@@ -176,18 +174,6 @@ def _is_aligned(checkpoint: Checkpoint, alignment: int) -> bool:
     )
 
 
-# ---- Sources
-
-
-def open_source(
-    src: Path | Checkpoint, *, verify: bool = False, backend: Any = "auto"
-) -> AbstractContextManager[Checkpoint]:
-    """Return a context with a checkpoint: opened as `read` does and closed again, or as it is."""
-    if isinstance(src, Checkpoint):
-        return nullcontext(src)
-    return read(src, verify=verify, backend=backend)
-
-
 def in_data_order(checkpoint: Checkpoint) -> dict[str, int]:
     """Return the names and their tensors' bytes, in the order in which the data lie, in which they
     are read fastest."""
@@ -203,18 +189,6 @@ def _place(checkpoint: Checkpoint, name: str) -> tuple[int, int]:
         return entry.shard_id, entry.offset
     parts = slice_parts(checkpoint, name, entry)
     return min((part.entry.shard_id, part.entry.offset) for part in parts)
-
-
-def match_globs(what: str, globs: str | Iterable[str], names: Sequence[str]) -> set[str]:
-    """Return the names that match one of some globs. Raises `ValueError` for a glob that none
-    matches: it must be a slip."""
-    matched: set[str] = set()
-    for glob, pattern in compile_globs(what, globs).items():
-        found = set(filter(pattern.match, names))
-        if not found:
-            raise ValueError(f"{what}: {glob!r} matches no tensor")
-        matched |= found
-    return matched
 
 
 def _check_there(checkpoint: Checkpoint, names: Iterable[str]) -> None:

@@ -1,30 +1,33 @@
-"""The records of an index: C structs to and from Python values. Knows no file.
+"""The records of an index: C structs to and from Python values. Knows no file and no NumPy.
 
 The messages are in csrc/entry.h. A slice is a tuple of (start, length), one per dimension, a
 length of -1 being the whole dimension.
 """
 
+cimport cython
 from cpython.long cimport PyLong_FromLongLong
 from cpython.ref cimport Py_INCREF, PyObject
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastckpt.format._csrc cimport (
     FCK_BIG_ENDIAN, FCK_LITTLE_ENDIAN, FCK_MAX_RANK, FCK_MESSAGE_ENTRY, FCK_MESSAGE_HEADER,
-    FCK_MESSAGE_SLICES, FCK_OK, FCK_VERSION, cbool, fck_buf, fck_buf_free,
-    fck_entry, fck_entry_append_slice, fck_entry_decode, fck_entry_encode, fck_entry_next_slice,
-    fck_fault_of_message, fck_header, fck_header_decode, fck_header_encode, fck_reader, fck_reader_make, fck_slice,
-    fck_status,
-    fck_slice_key,
+    FCK_MESSAGE_SLICES, FCK_OK, FCK_VERSION, cbool, fck_buf, fck_buf_free, fck_entry,
+    fck_entry_append_slice, fck_entry_decode, fck_entry_encode, fck_entry_measure,
+    fck_entry_next_slice, fck_fault, fck_fault_of_message, fck_header, fck_header_decode,
+    fck_header_encode, fck_reader, fck_reader_make, fck_slice, fck_slice_key, fck_status,
 )
 from fastckpt.format._status cimport check, fail
 
-from fastckpt.errors import Fault, FormatError, UnsupportedError
+from fastckpt.errors import AboutTensor, Fault, FormatError, UnsupportedError
+from fastckpt.format.dtypes import by_number, dtype_of
 
 
 cdef extern from "Python.h":
     void PyObject_GC_UnTrack(PyObject *o)
+
+MAX_STORED_RANK = FCK_MAX_RANK  # dimensions in a file, where there may be more than in an array
 
 
 cdef class Entry:
@@ -98,6 +101,15 @@ cdef bytes _take(fck_buf *buffer):
         return (<const char *>buffer.data)[:buffer.size] if buffer.size else b""
     finally:
         fck_buf_free(buffer)
+
+
+cdef int decode(fck_reader record, fck_entry *entry, path, str name) except -1:
+    """Decode the record of a tensor. `path` is the file of the index."""
+    cdef fck_status status = fck_entry_decode(record, entry)
+    if status != FCK_OK:
+        fail(status, fck_fault_of_message(record, FCK_MESSAGE_ENTRY, status), path,
+             f"entry of tensor {name!r}", None, name)
+    return 0
 
 
 def decode_entry(bytes record not None, path, what):
@@ -237,3 +249,132 @@ def encode_name(name):
 def decode_name(bytes key not None):
     """Return a tensor's name."""
     return name_of(<const unsigned char *><const char *>key, len(key))
+
+
+# ---- What is said of a tensor
+
+cdef int _NUM_DTYPES = 64
+
+
+cdef class Row:
+    """A row of dtypes.py, as the hot path reads it."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        self.name = dtype.name
+        self.item_size = dtype.item_size
+        self.swap_size = dtype.swap_size
+
+    cdef object numpy(self):
+        with cython.critical_section(self):  # or a thread may get what another one replaces
+            if self._numpy is None:
+                self._numpy = self.dtype.numpy
+            return self._numpy
+
+
+cdef list _ROWS = [
+    Row(by_number(number)) if by_number(number) else None
+    for number in range(_NUM_DTYPES)
+]
+
+
+cdef Row row_of(int number, path, str name):
+    """The row of a tensor's dtype; `path` is the file that lists the tensor."""
+    row = _ROWS[number] if 0 <= number < _NUM_DTYPES else None
+    if row is None:
+        with AboutTensor(name):
+            dtype_of(number, path, f"entry of tensor {name!r}")
+    return row
+
+
+@cython.no_gc  # holds nothing that could hold it; a hundred thousand would keep the GC busy
+cdef class TensorInfo:
+    """What an index says of a tensor. Made without touching the data.
+
+    `dtype` is the NumPy dtype of the array that reading gives (object for strings, variants and
+    resources), `tf_dtype` the name that `tf.DType.name` gives. `nbytes` is the size in the
+    data files. `shard`, `offset` (bytes in that shard) and `crc32c` (not masked) are None for a
+    partitioned tensor, whose `slices` holds a tuple of `slice` objects per part; it is empty
+    for every other tensor. A V1 file encodes its tensors: `offset` and `crc32c` are None.
+    """
+
+    @property
+    def dtype(self):
+        return self._row.numpy()
+
+    @property
+    def tf_dtype(self):
+        return self._row.name
+
+    @property
+    def shard(self):
+        return None if self.slices else self._shard
+
+    @property
+    def offset(self):
+        return None if self.slices or not self._is_located else self._offset
+
+    @property
+    def crc32c(self):
+        return None if self.slices or not self._is_located else self._crc32c
+
+    def _fields(self):
+        offset, crc = (self._offset, self._crc32c) if self._is_located else (None, None)
+        return (self.name, self._row.dtype.number, self.shape, self.nbytes, self._shard, offset,
+                crc, self.slices)
+
+    def __eq__(self, other):
+        if not isinstance(other, TensorInfo):
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    def __hash__(self):
+        return hash((self.name, self.tf_dtype, self.shape, self._shard, self._offset))
+
+    def __reduce__(self):
+        return make_info, self._fields()
+
+    def __repr__(self):
+        return (f"TensorInfo(name={self.name!r}, dtype={self.dtype}, tf_dtype={self.tf_dtype!r}, "
+                f"shape={self.shape}, nbytes={self.nbytes}, shard={self.shard}, "
+                f"offset={self.offset}, crc32c={self.crc32c}, slices={self.slices})")
+
+
+def make_info(str name, int dtype, tuple shape, int64_t nbytes, int shard, offset, crc32c,
+              tuple slices):
+    """Return a `TensorInfo`. `dtype` is the number of a known one; offset and crc32c are both
+    numbers or both None."""
+    cdef TensorInfo info = TensorInfo.__new__(TensorInfo)
+    info._row = row_of(dtype, "", name)
+    info.name = name
+    info.shape = shape
+    info.nbytes = nbytes
+    info._is_located = offset is not None
+    info._shard = shard
+    if info._is_located:
+        info._offset = offset
+        info._crc32c = crc32c
+    info.slices = slices
+    return info
+
+
+cdef TensorInfo info_of(const fck_entry *entry, path, str name):
+    """The `TensorInfo` of an entry, as if the tensor was not partitioned. `path` is the file of the
+    index. Raises `UnsupportedError` for an unknown dtype, `FormatError` for an impossible size."""
+    cdef Row row = row_of(entry.dtype, path, name)
+    cdef uint64_t count, size
+    cdef uint32_t item_size = row.item_size if row.item_size else 1
+    cdef fck_status status = fck_entry_measure(entry, item_size, &count, &size)
+    if status != FCK_OK:
+        fail(status, fck_fault(0, 0), path, f"entry of tensor {name!r}", None, name)
+    cdef TensorInfo info = TensorInfo.__new__(TensorInfo)
+    info._row = row
+    info.name = name
+    info.shape = shape_of(entry)
+    info.nbytes = entry.size
+    info._is_located = True
+    info._shard = entry.shard_id
+    info._offset = entry.offset
+    info._crc32c = unmask_crc(entry.masked_crc32c)
+    info.slices = ()
+    return info

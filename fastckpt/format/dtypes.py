@@ -9,10 +9,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from ..errors import Fault, UnsupportedError
+
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["STRING", "DType", "by_number", "by_numpy_name"]
+__all__ = ["STRING", "DType", "by_name", "by_number", "by_numpy_name", "dtype_of"]
 
 
 class DType:
@@ -104,6 +106,7 @@ _TABLE: Final = (
 )
 
 _BY_NUMBER: Final = {dtype.number: dtype for dtype in _TABLE}
+_BY_NAME: Final = {dtype.name: dtype for dtype in _TABLE}
 STRING: Final = _BY_NUMBER[7]
 _NOT_WRITTEN: Final = {"resource", "variant"}
 _QUANTIZED: Final = {"qint8", "quint8", "qint32", "qint16", "quint16"}
@@ -115,6 +118,21 @@ _BY_NUMPY_NAME: Final = {
 def by_number(number: int) -> DType | None:
     """Return the row of a DataType number; None for one that the table does not have."""
     return _BY_NUMBER.get(number)
+
+
+def by_name(name: object) -> DType | None:
+    """Return the row of a dtype by TensorFlow's name, `tf.DType.name`; None for anything else."""
+    return _BY_NAME.get(name) if isinstance(name, str) else None
+
+
+def dtype_of(number: int, path: str, what: str) -> DType:
+    """Return the row of a DataType number. Raises `UnsupportedError` for an unknown one; `path` and
+    `what` name the file and the thing in it."""
+    dtype = _BY_NUMBER.get(number)
+    if dtype is None:
+        problem = f"expected a known dtype, got number {number}"
+        raise UnsupportedError(path, what, problem, fault=Fault.DTYPE)
+    return dtype
 
 
 def by_numpy_name(name: str) -> DType | None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..bundle.tensors import MAX_RANK
 from ..errors import FormatError, UnsupportedError
 from ..format._message import BOOL, BYTES, DOUBLE, FLOAT, INT, Message, decode
 from ..format.dtypes import STRING, DType, by_number
+from ..format.shapes import check
 from .schema import SHAPE, TENSOR_HEADER
 
 if TYPE_CHECKING:
@@ -92,7 +92,6 @@ _FIELDS: Final[Mapping[str, Message]] = {  # where the values are; of other dtyp
     "float8_e5m2fnuz": _BYTES,
     "float4_e2m1fn": _BYTES,
 }
-_MAX_BYTES: Final = 2**63 - 1
 _MAX_FILLED: Final = 64 << 20  # bytes of a tensor of which the file has only the beginning
 
 
@@ -119,14 +118,10 @@ def decode_tensor(source: Source, span: Span, what: str) -> npt.NDArray[Any]:
 
 
 def _check_shape(source: Source, shape: Shape | None, dtype: DType, what: str) -> Shape:
-    """Return the shape of a tensor, once it is sure that an array can have it."""
-    if shape is not None and len(shape) > MAX_RANK:
-        problem = f"expected at most NumPy's {MAX_RANK} dimensions, got {len(shape)}"
-        raise UnsupportedError(source.path, what, problem)
+    """Return the shape of a tensor, after a check that an array can have it."""
     if shape is None or min(shape, default=0) < 0:
         raise FormatError(source.path, what, f"expected a known shape, got {shape}")
-    if math.prod(filter(None, shape)) * dtype.numpy.itemsize > _MAX_BYTES:
-        raise FormatError(source.path, what, f"expected less than 2**63 bytes, got {shape}")
+    check(shape, dtype, source.path, what)
     return shape
 
 

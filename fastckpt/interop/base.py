@@ -6,7 +6,6 @@ Both hand over one tensor at a time, and neither knows which format the other on
 
 from __future__ import annotations
 
-import math
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from ..bundle.tensors import MAX_RANK
 from ..errors import CheckpointError, FormatError, UnsupportedError
-from ..format.dtypes import DType, by_number
+from ..format.dtypes import DType
+from ..format.shapes import check
 from ..format.values import encode_value
 from ..storage.folder import Staging
 
@@ -35,7 +34,6 @@ __all__ = [
     "Target",
     "Tensor",
     "as_format_error",
-    "by_name",
     "check_dtypes",
     "check_names",
     "check_no_nul",
@@ -59,8 +57,6 @@ _BROKEN: Final = (
     RuntimeError,
 ) + (SyntaxError, SystemError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 _CASTABLE: Final = ("float", "bfloat", "complex", "int", "uint")  # not the quantized ones
-_MAX_SIZE: Final = 2**63 - 1
-_BY_NAME: Final = {each.name: each for number in range(1, 64) if (each := by_number(number))}
 
 NUMPYS_OWN: Final = frozenset(
     ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16"]
@@ -144,11 +140,6 @@ class StagedTarget:
         self._stack.__exit__(kind, error, trace)
 
 
-def by_name(name: object) -> DType | None:
-    """Return the row of a dtype that TensorFlow calls so; None for what it does not."""
-    return _BY_NAME.get(name) if isinstance(name, str) else None
-
-
 def refuse(path: str, name: str, why: str) -> UnsupportedError:
     """Return the error for a tensor that the format at `path` cannot hold, or not give."""
     return UnsupportedError(path, f"tensor {name!r}", why)
@@ -206,17 +197,9 @@ def find_dtype(path: str, name: str, dtype: np.dtype[Any]) -> DType:
 
 
 def check_shape(path: str, name: str, shape: Sequence[int], dtype: DType) -> int:
-    """Return the bytes of a tensor whose shape a stranger's file gives, if there can be such a one.
-
-    The bytes of strings are those of pointers to them.
-    """
-    if len(shape) > MAX_RANK:
-        raise refuse(path, name, f"expected at most {MAX_RANK} dimensions, got {len(shape)}")
-    item_size = dtype.item_size or 8
-    if math.prod(dim for dim in shape if dim) * item_size > _MAX_SIZE:
-        what = f"tensor {name!r}"
-        raise FormatError(path, what, f"expected less than 2**63 bytes, got the shape {shape}")
-    return math.prod(shape) * item_size
+    """Return the bytes of a tensor whose shape a stranger's file gives; of strings, the bytes of
+    the pointers to them. Raises what `shapes.check` raises."""
+    return check(shape, dtype, path, f"tensor {name!r}") * dtype.numpy.itemsize
 
 
 def check_no_nul(path: str, format: str, name: str, array: Array) -> None:

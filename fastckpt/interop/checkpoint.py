@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from ..bundle._reader import Checkpoint
 from ..bundle.writer import Writer
+from ..checkpoint import Checkpoint
 from ..format._record import encode_name
+from ..format.dtypes import by_name
 from ..graph.objects import GRAPH_KEY, read_object_graph
-from .base import Tensor, by_name, refuse
+from .base import Tensor, refuse
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from ..bundle._reader import Checkpoint
 from ..bundle.names import index_path
-from ..edit.rename import match_globs, open_source
+from ..checkpoint import Checkpoint
 from ..errors import FormatError, TensorNotFoundError
 from ..format.magic import HEAD_SIZE, recognise
-from ..progress import Tally
-from ..rules import make_renamer
+from ..parallel import Tally
+from ..paths.read import open_source
+from ..rules import make_renamer, match_globs
 from ..storage.local import File
 from .checkpoint import CheckpointSource, CheckpointTarget
 from .hdf5 import Hdf5Source, Hdf5Target
@@ -24,7 +24,7 @@ from .zarr import ZarrSource, ZarrTarget, is_zarr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..progress import Progress
+    from ..parallel import Progress
     from ..rules import Rename
     from .base import Source, Target, Tensor
 

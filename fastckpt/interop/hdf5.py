@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..errors import FormatError
-from ..format.dtypes import STRING, DType
+from ..format.dtypes import STRING, DType, by_name
 from ..format.values import encode_value
 from .base import (
     NUMPYS_OWN,
     StagedTarget,
     Tensor,
     as_format_error,
-    by_name,
     check_dtypes,
     check_shape,
     check_tree,

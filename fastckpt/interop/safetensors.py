@@ -19,12 +19,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
 from ..errors import FormatError, UnsupportedError
+from ..format.dtypes import by_name
 from ..format.values import payload
 from ..storage.local import File, empty_bytes
 from .base import (
     StagedTarget,
     Tensor,
-    by_name,
     check_dtypes,
     check_names,
     check_shape,

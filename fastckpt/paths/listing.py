@@ -7,10 +7,10 @@ from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from ..bundle._index import TensorInfo, find_hidden_keys, list_infos
+from ..bundle._index import find_hidden_keys, list_infos
 from ..bundle.names import index_path
 from ..errors import FormatError
-from ..format._record import decode_header
+from ..format._record import TensorInfo, decode_header
 from ..format._table import Table
 from ..storage.local import File
 from .resolve import candidates
@@ -55,17 +55,15 @@ def tree(path: str | os.PathLike[str]) -> TensorTree:
 class _Index:
     """The index of a V2 checkpoint."""
 
-    __slots__ = ("_prefix", "_table", "index_path")
+    __slots__ = ("_table", "index_path")
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
         self.index_path = index_path(prefix)
         self._table = Table(File(self.index_path))
         decode_header(self._table.first(), self.index_path)
 
     def infos(self) -> list[TensorInfo]:
-        hidden = find_hidden_keys(self._table, self._prefix)
-        return list_infos(self, self._prefix, self._table, hidden)
+        return list_infos(self, self._table, find_hidden_keys(self._table))
 
     def _record(self, key: bytes) -> bytes | None:
         return self._table.get(key)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..bundle._reader import Bundle, Checkpoint
 from ..bundle.names import index_path
-from ..parallel import batches, ordered_map
-from ..progress import Tally
+from ..bundle.reader import Bundle
+from ..checkpoint import Checkpoint
+from ..parallel import Tally, batches, ordered_map
 from .resolve import candidates, not_found
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ..progress import Progress
+    from ..parallel import Progress
 
-__all__ = ["load", "read"]
+__all__ = ["load", "open_source", "read"]
 
 Backend = Literal["auto", "mmap", "pread"]
 Mode = Literal["r", "c"]
@@ -67,6 +67,16 @@ def read(
     if os.path.isfile(name) and len(tried) == 1:  # a file that is no part of a V2 checkpoint
         return V1Checkpoint(name)  # raises what is wrong with it
     raise not_found(name, tried)
+
+
+def open_source(
+    source: str | os.PathLike[str] | Checkpoint, *, verify: bool = False, backend: Backend = "auto"
+) -> AbstractContextManager[Checkpoint]:
+    """Return a context manager that gives a checkpoint: a path is opened as `read` does and closed
+    at the end; a checkpoint that is open already is given as it is, and stays open."""
+    if isinstance(source, Checkpoint):
+        return nullcontext(source)
+    return read(source, verify=verify, backend=backend)
 
 
 def load(

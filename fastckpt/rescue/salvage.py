@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator, Sized
 from dataclasses import dataclass, field
 
-from ..bundle._reader import Checkpoint
 from ..bundle.names import index_path, strip_suffix
 from ..bundle.partial import Remains, find_shard_beside, open_table
 from ..bundle.writer import Writer
+from ..checkpoint import Checkpoint
 from ..errors import CheckpointError, Fault
 from ..format._table import Table
 from ..paths.lookup import list_shards
@@ -163,7 +163,8 @@ class _Mended(V1Checkpoint):
     def __init__(self, table: Table) -> None:
         tensors: dict[bytes, _Tensor] = {}
         version = _read_meta(table, 0, tensors)
-        Checkpoint.__init__(self, table.file.path, "V1", 1, version, "little")
+        self.path = table.file.path
+        self.format, self.num_shards, self.version, self.byteorder = "V1", 1, version, "little"
         self._tables = [table]
         self._tensors = dict(sorted(tensors.items()))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..format.dtypes import STRING, DType, by_number
+from ..format.dtypes import STRING, DType, by_name
 from ..format.values import encode_value
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ __all__ = ["WHAT", "Assignable", "Kind", "find_kind", "is_text"]
 WHAT: Final = (
     "a NumPy array, a PyTorch tensor, or an object with a value (numpy() or __array__) and assign()"
 )
-_ROWS: Final = tuple(row for row in map(by_number, range(64)) if row is not None)
-_BY_NAME: Final = {row.name: row for row in _ROWS}
 
 # The order in which a dtype may become another, by the beginnings of their names.
 _LADDER: Final = (("bool",), ("uint",), ("int",), ("float", "bfloat"), ("complex",))
@@ -81,9 +79,10 @@ class _Described(Kind):
 
     def dtype(self, name: str, item: Any) -> DType:
         own = str(getattr(item.dtype, "name", item.dtype)).rsplit(".", 1)[-1]
-        if own not in _BY_NAME:
+        dtype = by_name(own)
+        if dtype is None:
             raise TypeError(f"tensor {name!r}: a checkpoint cannot hold the dtype {item.dtype}")
-        return _BY_NAME[own]
+        return dtype
 
     def convert(self, item: Any, array: Array) -> Any:
         if is_text(array.dtype):

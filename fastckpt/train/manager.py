@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..bundle._reader import Checkpoint
 from ..bundle.names import index_path, list_files
+from ..checkpoint import Checkpoint
 from ..graph.objects import SAVE_COUNTER
 from ..paths.read import read
 from ..paths.state import get_checkpoint_state, make_state, store_state

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..bundle._reader import Checkpoint
 from ..bundle.writer import Writer
+from ..checkpoint import Checkpoint
 from ..errors import TensorNotFoundError
 from ..graph.objects import (
     GRAPH_KEY,

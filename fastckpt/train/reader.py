@@ -10,10 +10,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle._reader import Bundle, Checkpoint
-from ..bundle.tensors import dtype_of, read_tensor
+from ..bundle.reader import Bundle
+from ..bundle.tensors import read_tensor
+from ..checkpoint import Checkpoint
 from ..errors import CheckpointError, TensorNotFoundError
 from ..format._record import decode_entry, decode_name, encode_name
+from ..format.dtypes import dtype_of
 from ..paths.read import read
 from ..paths.state import latest_checkpoint
 
@@ -92,9 +94,10 @@ def _debug_v2(bundle: Bundle) -> Iterator[bytes]:
             raise block
         for key, record in block:
             if key:  # the empty one is the header's
-                entry = decode_entry(record, bundle.index_path, f"entry of tensor {key!r}")
+                what = f"entry of tensor {decode_name(key)!r}"
+                entry = decode_entry(record, bundle.index_path, what)
                 if not entry.slices:
-                    dtype = dtype_of(bundle.index_path, f"tensor {decode_name(key)!r}", entry.dtype)
+                    dtype = dtype_of(entry.dtype, bundle.index_path, what)
                     yield _debug_line(key, dtype.name, entry.shape)
 
 

@@ -13,9 +13,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..bundle._index import TensorInfo
-from ..bundle._reader import Checkpoint
+from ..checkpoint import Checkpoint
 from ..errors import TensorNotFoundError
+from ..format._record import TensorInfo
 from ..parallel import batches, ordered_map
 from ..paths.read import read
 from ..rules import Filter, make_renamer

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..bundle._reader import Checkpoint
 from ..bundle.names import STATE_FILE
 from ..bundle.writer import Writer
+from ..checkpoint import Checkpoint
 from ..graph.meta import SaverDef, encode_meta
 from ..paths.lookup import checkpoint_exists, get_checkpoint_mtimes, meta_path
 from ..paths.read import load, read

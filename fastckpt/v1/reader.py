@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ..bundle._index import TensorInfo, make_info
-from ..bundle._reader import Checkpoint, TensorSlice, make_handle
-from ..bundle.tensors import MAX_RANK, dtype_of
+from ..checkpoint import Checkpoint, TensorSlice
 from ..errors import (
     AboutTensor,
     CheckpointError,
@@ -26,9 +24,10 @@ from ..errors import (
     UnsupportedError,
 )
 from ..format._message import decode
-from ..format._record import Entry, decode_name, encode_name, slice_key
+from ..format._record import Entry, TensorInfo, decode_name, encode_name, make_info, slice_key
 from ..format._table import Table
-from ..format.dtypes import DType
+from ..format.dtypes import DType, dtype_of
+from ..format.shapes import check_rank
 from ..format.slices import (
     Box,
     Region,
@@ -39,8 +38,7 @@ from ..format.slices import (
     spell,
     to_slices,
 )
-from ..parallel import batches, ordered_map
-from ..progress import Progress, Tally
+from ..parallel import Progress, Tally, batches, ordered_map
 from ..storage.local import File
 from ..storage.staged import split_staged
 from .names import find_shards, parse_v1, v1_pattern, v1_shard_path
@@ -172,6 +170,23 @@ class V1Checkpoint(Checkpoint):
     has, that is the object array without them.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_tables",
+        "_tensors",
+        "byteorder",
+        "format",
+        "num_shards",
+        "path",
+        "version",
+    )
+
+    path: str
+    format: str
+    num_shards: int
+    version: int
+    byteorder: str
+
     def __init__(self, path: str, *, files: Sequence[str] | None = None) -> None:
         """Open what `path` stands for; the shards are `files`, in their order, where they are not
         in their places."""
@@ -179,7 +194,11 @@ class V1Checkpoint(Checkpoint):
         tables = [Table(file) for file in opened]
         tensors: dict[bytes, _Tensor] = {}
         versions = [_read_meta(table, shard, tensors) for shard, table in enumerate(tables)]
-        super().__init__(path, "V1", len(tables), versions[0], "little")
+        self.path = path
+        self.format = "V1"
+        self.num_shards = len(tables)
+        self.version = versions[0]
+        self.byteorder = "little"
         self._tables: list[Table] | None = tables  # by shard; None when closed
         self._tensors = dict(sorted(tensors.items()))  # in key order
 
@@ -244,7 +263,7 @@ class V1Checkpoint(Checkpoint):
         parts that an index touches, each whole and verified. Raises `TensorNotFoundError`."""
         tensor = self._find(name)
         dtype = self._dtype_of(tensor)
-        return make_handle(self, decode_name(tensor.key), tensor.shape, dtype.numpy)
+        return TensorSlice(self, decode_name(tensor.key), tensor.shape, dtype.numpy)
 
     def problems(
         self, *, threads: int | None = None, progress: Progress | None = None
@@ -262,12 +281,16 @@ class V1Checkpoint(Checkpoint):
 
     # ---- What `TensorSlice` and `Writer.add_from` build on ----
 
+    def _parts(self, name: str) -> None:
+        return None
+
     def _entry(self, name: str) -> Entry:
         tensor = self._find(name)
         slices = tuple(each.stored for each in tensor.slices) if tensor.is_partitioned else ()
         return Entry(self._dtype_of(tensor).number, tensor.shape, 0, 0, 0, 0, slices)
 
-    def _read_part(self, name: str, index: Any) -> npt.NDArray[Any]:
+    def read_part(self, name: str, index: Any) -> npt.NDArray[Any]:
+        """Return the part of a tensor that a basic index selects: `get_slice(name)[index]`."""
         tensor = self._find(name)
         selection = parse_index(index, tensor.shape)
         array = self._read_region(tensor, selection.region)
@@ -299,7 +322,7 @@ class V1Checkpoint(Checkpoint):
             raise TensorNotFoundError(self.path, name, self._names) from None
 
     def _dtype_of(self, tensor: _Tensor) -> DType:
-        return dtype_of(self.path, tensor.what, tensor.dtype)
+        return dtype_of(tensor.dtype, self.path, f"entry of {tensor.what}")
 
     def _info_of(self, tensor: _Tensor) -> TensorInfo:
         dtype = self._dtype_of(tensor)
@@ -436,11 +459,11 @@ def _read_meta(table: Table, shard: int, tensors: dict[bytes, _Tensor]) -> int:
 def _read_tensor(record: bytes, start: int, end: int, path: str, shard: int) -> _Tensor:
     """Return what a meta record says of a tensor, once it is sure that it can be."""
     meta = decode(TENSOR, record, path, "meta record", start, end)
-    key = meta["name"]
+    key, dtype = meta["name"], meta["dtype"]
     name = decode_name(key)
     what = f"tensor {name!r} in the meta record"
     with AboutTensor(name):
-        shape = read_shape(record, meta["shape"] or (start, start), path, what)
+        shape = read_shape(record, meta["shape"] or (start, start), dtype, path, what)
         count = len(meta["slices"])
         if not key or count == 0 or 0 < math.prod(shape) < count:  # so many would overlap
             problem = f"expected a name and slices of the shape {shape}, got {key!r} and {count}"
@@ -454,7 +477,7 @@ def _read_tensor(record: bytes, start: int, end: int, path: str, shard: int) -> 
                 problem = f"expected slices of the shape {shape}, got {spell(stored)}"
                 raise FormatError(path, what, problem, offset=span[0], fault=Fault.MISMATCH)
             slices.append(_Slice(stored, whole if box == whole else box, shard))
-    return _Tensor(key, meta["dtype"], shape, slices)
+    return _Tensor(key, dtype, shape, slices)
 
 
 def _pairs(spans: npt.NDArray[np.int64]) -> Iterator[list[int]]:
@@ -466,13 +489,11 @@ def _pairs(spans: npt.NDArray[np.int64]) -> Iterator[list[int]]:
 
 def _check_readable(path: str, tensor: _Tensor) -> DType:
     """Return a tensor's dtype if there can be an array of the tensor."""
-    dtype = dtype_of(path, tensor.what, tensor.dtype)
+    dtype = dtype_of(tensor.dtype, path, f"entry of {tensor.what}")
     if dtype.name not in WIRES:
         problem = f"expected a dtype that V1 has, got {dtype.name}"
         raise UnsupportedError(path, tensor.what, problem, fault=Fault.DTYPE)
-    if len(tensor.shape) > MAX_RANK:
-        problem = f"expected at most NumPy's {MAX_RANK} dimensions, got {len(tensor.shape)}"
-        raise UnsupportedError(path, tensor.what, problem, fault=Fault.TOO_LARGE)
+    check_rank(tensor.shape, path, tensor.what)
     return dtype
 
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from ..errors import Fault, FormatError
 from ..format._message import BOOL, BYTES, DOUBLE, FLOAT, INT, SPAN, Message, decode, encode
-from ..format.dtypes import STRING, DType
+from ..format.dtypes import STRING, DType, by_number
+from ..format.shapes import MAX_STORED_RANK, check_size
 from ..format.slices import WHOLE, Box
 
 if TYPE_CHECKING:
@@ -78,23 +79,28 @@ WIRES: Final = {
 
 VERSION: Final = 1
 META_TAG: Final = b"\x0a"  # what the record of "" begins with; the header of a V2 index does not
-MAX_WIRE_RANK: Final = 254  # TensorFlow's
-_MAX_SIZE: Final = 2**63 - 1
 _MAX_MESSAGE: Final = 1 << 16  # bytes of a shape or a slice: 254 dimensions take a tenth of that
 MAX_RECORD: Final = 1 << 31  # by TensorFlow's estimate, which counts this much beside the values:
 RECORD_HEADER: Final = 1 << 10
 
 
-def read_shape(record: bytes, span: Sequence[int], path: str, what: str) -> tuple[int, ...]:
-    """Return a shape of at most 254 dimensions that multiply to less than 2**63, also beside one
-    of 0: NumPy's own rule."""
+def read_shape(
+    record: bytes, span: Sequence[int], dtype: int, path: str, what: str
+) -> tuple[int, ...]:
+    """Return the shape of a tensor. `dtype` is its DataType number, perhaps an unknown one.
+
+    Raises `FormatError` for an unknown rank, for more than 254 dimensions, and for a shape that
+    `shapes.check_size` refuses.
+    """
     _check_length(span, path, what)
     message = decode(SHAPE, record, path, what, *span)
     shape = tuple(dim["size"] for dim in message["dims"])
-    is_sane = not message["unknown_rank"] and len(shape) <= MAX_WIRE_RANK
-    if not is_sane or min(shape, default=0) < 0 or math.prod(filter(None, shape)) > _MAX_SIZE // 16:
-        problem = f"expected at most {MAX_WIRE_RANK} dimensions and 2**63 bytes, got {shape}"
+    if message["unknown_rank"] or len(shape) > MAX_STORED_RANK:
+        rank = "an unknown rank" if message["unknown_rank"] else len(shape)
+        problem = f"expected at most {MAX_STORED_RANK} dimensions, got {rank}"
         raise FormatError(path, what, problem, offset=span[0], fault=Fault.TOO_LARGE)
+    row = by_number(dtype)
+    check_size(shape, row.numpy.itemsize if row else 1, path, what)
     return shape
 
 

@@ -11,6 +11,7 @@ from ..format._message import encode
 from ..format._record import encode_name, slice_key
 from ..format._table import TableBuilder
 from ..format.dtypes import STRING, DType
+from ..format.shapes import MAX_STORED_RANK
 from ..format.slices import WHOLE, Box, find_tiling_fault, resolve, spell
 from ..format.values import encode_value
 from ..storage.locks import leftovers
@@ -20,7 +21,6 @@ from .names import v1_pattern, v1_shard_path
 from .records import (
     HEADER,
     MAX_RECORD,
-    MAX_WIRE_RANK,
     META_RECORD,
     RECORD_HEADER,
     SHAPE,
@@ -140,8 +140,8 @@ def _check_part(part: Part, key: bytes) -> None:
         raise ValueError(f"{what}: the names of a V1 checkpoint are UTF-8: {error}") from None
     if part.dtype.name not in WIRES:
         raise TypeError(f"{what}: a V1 checkpoint cannot hold the dtype {part.dtype.name}")
-    if len(part.shape) > MAX_WIRE_RANK:
-        raise ValueError(f"{what}: a V1 checkpoint holds at most {MAX_WIRE_RANK} dimensions")
+    if len(part.shape) > MAX_STORED_RANK:
+        raise ValueError(f"{what}: a V1 checkpoint holds at most {MAX_STORED_RANK} dimensions")
     size = _estimate_size(part, key)
     if size > MAX_RECORD:
         problem = f"expected at most {MAX_RECORD} bytes, as TensorFlow reckons, got {size}"
