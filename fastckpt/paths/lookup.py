@@ -8,24 +8,32 @@ one with a `*` removes nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from glob import escape, glob
 from typing import Final
 
-from ..bundle.names import index_path, list_files
+from ..bundle.names import index_path, parse_shard, strip_suffix
 from ..v1.names import find_shards, parse_v1, strip_shards
 
 __all__ = [
     "V2",
     "checkpoint_exists",
+    "checkpoint_files",
+    "checkpoint_numbers",
     "get_checkpoint_mtimes",
+    "is_inside",
     "list_shards",
     "meta_path",
+    "real_prefix",
     "remove_checkpoint",
+    "remove_files",
 ]
 
 V2: Final = 2  # SaverDef.V2
+
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 def checkpoint_exists(checkpoint_prefix: str | os.PathLike[str]) -> bool:
@@ -66,13 +74,30 @@ def remove_checkpoint(
     version other than `SaverDef.V2` the V1 file goes, or the files of a sharded one's pattern.
     """
     prefix = os.fsdecode(checkpoint_prefix)
-    if checkpoint_format_version == V2:
-        paths = [index_path(prefix), *list_files(prefix)[0]]
-    else:
-        parts = parse_v1(prefix)
-        is_pattern = parts is not None and prefix == parts.pattern
-        paths = list_shards(parts.prefix, parts.num_shards) if parts and is_pattern else [prefix]
-    for path in [*paths, meta_path(prefix, meta_graph_suffix)]:
+    files = checkpoint_files([prefix], checkpoint_format_version)[prefix]
+    remove_files([*files, meta_path(prefix, meta_graph_suffix)])
+
+
+def checkpoint_files(prefixes: Sequence[str], version: int = V2) -> dict[str, list[str]]:
+    """Return the files of each checkpoint, without its `.meta`; the index comes first, whether it
+    is there or not. Each folder is listed once."""
+    if version != V2:
+        return {prefix: _v1_files(prefix) for prefix in prefixes}
+    shards: dict[str, dict[str, list[str]]] = {}  # by folder, and by the name of the checkpoint
+    found = {}
+    for prefix in prefixes:
+        folder, base = os.path.split(prefix)
+        if folder not in shards:
+            shards[folder] = _list_data_files(folder)
+        head = prefix[: len(prefix) - len(base)]  # as it is spelled
+        names = shards[folder].get(base, ())
+        found[prefix] = [index_path(prefix), *(head + name for name in names)]
+    return found
+
+
+def remove_files(files: Iterable[str]) -> None:
+    """Remove files one after the other; those that are not there are no error."""
+    for path in files:
         with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(path)
 
@@ -82,11 +107,53 @@ def list_shards(prefix: str, count: int | None = None) -> list[str]:
     as many as the first of them says."""
     folder, base = os.path.split(prefix)
     head = prefix[: len(prefix) - len(base)]  # as it is spelled: a path must stay comparable
+    return [head + name for name in find_shards(_list_folder(folder), base, count)]
+
+
+def checkpoint_numbers(prefix: str) -> set[int]:
+    """Return the numbers n of all checkpoints ``<prefix>-n`` of which there is a file; numbers of
+    more than 18 digits, which no counter reaches, are left out."""
+    folder, base = os.path.split(prefix)
+    found = set()
+    for name in _list_folder(folder):
+        start, dash, number = (strip_suffix(name) or "").rpartition("-")
+        if dash and start == base and _NUMBER.fullmatch(number):
+            found.add(int(number))
+    return found
+
+
+def is_inside(folder: str, path: str) -> bool:
+    """Whether a checkpoint lies in a folder itself, once symbolic links are followed."""
+    return real_prefix(path)[0] == os.path.realpath(folder or os.curdir)
+
+
+def real_prefix(path: str) -> tuple[str, str]:
+    """Return the real folder of a checkpoint, and its name there: the same for all spellings."""
+    folder, name = os.path.split(path)
+    return os.path.realpath(folder or os.curdir), name
+
+
+def _v1_files(prefix: str) -> list[str]:
+    parts = parse_v1(prefix)
+    is_pattern = parts is not None and prefix == parts.pattern
+    return list_shards(parts.prefix, parts.num_shards) if parts and is_pattern else [prefix]
+
+
+def _list_data_files(folder: str) -> dict[str, list[str]]:
+    """Return the names of the data files of a folder, by the name of their checkpoint."""
+    shards: dict[str, list[str]] = {}
+    for name in _list_folder(folder):
+        parts = parse_shard(name)
+        if parts is not None:
+            shards.setdefault(parts[0], []).append(name)
+    return shards
+
+
+def _list_folder(folder: str) -> list[str]:
     try:
-        names = os.listdir(folder or os.curdir)
+        return sorted(os.listdir(folder or os.curdir))
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
         return []
-    return [head + name for name in find_shards(names, base, count)]
 
 
 def _matches(pattern: str) -> list[str]:

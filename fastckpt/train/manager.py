@@ -6,28 +6,28 @@ file (docs/other-formats.md, "Retention").
 
 from __future__ import annotations
 
+import errno
 import logging
 import operator
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from ..bundle.names import index_path, list_files
 from ..checkpoint import Checkpoint
 from ..graph.objects import SAVE_COUNTER
+from ..paths.lookup import checkpoint_numbers, is_inside
 from ..paths.read import read
 from ..paths.state import get_checkpoint_state, make_state, store_state
 from .objects import restore_objects, write_objects
+from .retention import KeepSpaced, Retention
 from .variables import Variable, to_integer
 
 __all__ = ["CheckpointManager"]
 
 _log = logging.getLogger(__name__)
-_HOUR: Final = 3600.0  # seconds
 
 
 class CheckpointManager:
@@ -79,15 +79,16 @@ class CheckpointManager:
         self._checkpoint = checkpoint
         self._directory = os.fsdecode(directory)
         self._prefix = os.path.join(self._directory, checkpoint_name)
-        self._max_to_keep = max_to_keep
-        self._hours = keep_checkpoint_every_n_hours
         self._step_counter = step_counter
         self._checkpoint_interval = checkpoint_interval
         self._last_step = last_checkpoint_step
         self._init_fn = init_fn
         self._own_counter = {SAVE_COUNTER: 0}
-        self._entries: dict[str, float] = {}  # path -> when, the oldest first
+        self._numbers: set[int] = set()  # of the checkpoints that this manager wrote
+        self._is_restored = False
         self._latest: str | None = None
+        self._kept = KeepSpaced(keep_checkpoint_every_n_hours, 0.0)
+        self._retention = Retention(max_to_keep, self._kept)
         self._recover()
 
     @property
@@ -114,7 +115,7 @@ class CheckpointManager:
     def checkpoints(self) -> list[str]:
         """The prefixes of those checkpoints that are managed, the oldest first: without those
         that are kept for good."""
-        return list(self._entries)
+        return self._retention.paths
 
     def save(
         self, checkpoint_number: Any = None, check_interval: bool = True, options: object = None
@@ -122,27 +123,26 @@ class CheckpointManager:
         """Save, and return the prefix; None if the interval is not over.
 
         The number is `checkpoint_number`, an integer or an array or variable of one, or by
-        default that of the save. `check_interval=False` saves before the interval is over, but
-        never twice at one step. The checkpoint is written first and as a whole, then the state
-        file, and only then are old checkpoints deleted. `options` is about devices and threads of
-        TensorFlow's and changes nothing.
+        default that of the save. A checkpoint that another manager or run wrote is never replaced:
+        the count goes on after the highest number in the folder, unless the tree was restored by
+        `restore_or_initialize` and the next number is free. `check_interval=False` saves before
+        the interval is over, but never twice at one step. The checkpoint is written first and as
+        a whole, then the state file, and only then are old checkpoints deleted. `options` concerns
+        TensorFlow's devices and threads and changes nothing.
 
-        Raises what `write_objects` raises, and `TypeError` or `ValueError` for a number that is
-        no integer or negative.
+        Raises what `write_objects` raises, `TypeError` or `ValueError` for a number that is no
+        integer or negative, and `FileExistsError` for the number of a checkpoint that another
+        manager or run wrote.
         """
         step = None
         if self._checkpoint_interval is not None:
             step = self._step()
             if not self._is_due(step, self._checkpoint_interval if check_interval else None):
                 return None
-        number = None
-        if checkpoint_number is not None:
-            number = to_integer("checkpoint_number", checkpoint_number, self._checkpoint)
-            if number < 0:
-                raise ValueError(f"checkpoint_number: expected 0 or more, got {number}")
-        counted = self._count()
-        path = f"{self._prefix}-{counted if number is None else number}"
+        counted, number = self._count(checkpoint_number)
+        path = f"{self._prefix}-{number}"
         write_objects(path, self._checkpoint, save_counter=counted, alignment=1)
+        self._numbers.add(number)
         self._last_step = step
         self._record(path)
         return path
@@ -161,6 +161,7 @@ class CheckpointManager:
         with read(self._latest, backend="pread") as checkpoint:
             counted = _saves_of(checkpoint)
             restore_objects(self._checkpoint, checkpoint)
+        self._is_restored = True
         if counted is not None:
             self._own_counter[SAVE_COUNTER] = counted
         if self._checkpoint_interval is not None:
@@ -177,12 +178,24 @@ class CheckpointManager:
     def _step(self) -> int:
         return to_integer("step_counter", self._step_counter, self._checkpoint)
 
-    def _count(self) -> int:
-        """Count a save, as TensorFlow does before it writes: the number is saved, too."""
+    def _count(self, wanted: Any) -> tuple[int, int]:
+        """Count a save, as TensorFlow does before it writes: the count is saved, too. Return it,
+        and the number of the checkpoint."""
+        others = checkpoint_numbers(self._prefix) - self._numbers
+        number = None
+        if wanted is not None:
+            number = to_integer("checkpoint_number", wanted, self._checkpoint)
+            if number < 0:
+                raise ValueError(f"checkpoint_number: expected 0 or more, got {number}")
+            if number in others:
+                problem = "checkpoint exists, and this manager did not write it"
+                raise FileExistsError(errno.EEXIST, problem, f"{self._prefix}-{number}")
         counter = self._counter()
         counted = to_integer(SAVE_COUNTER, counter.value()) + 1
+        if number is None and others and (counted in others or not self._is_restored):
+            counted = max(counted, max(others) + 1)
         counter.assign(counter.prepare(np.int64(counted)))
-        return counted
+        return counted, counted if number is None else number
 
     def _counter(self) -> Variable:
         has_entry = isinstance(self._checkpoint, Mapping) and SAVE_COUNTER in self._checkpoint
@@ -198,63 +211,49 @@ class CheckpointManager:
         now = time.time()
         state = get_checkpoint_state(self._directory)
         if state is None:
-            self._last_preserved = now - 1.0  # so that what is saved at once is later
+            self._kept.last_preserved = now - 1.0  # so that what is saved at once is later
             return
         self._latest = state.model_checkpoint_path
-        self._last_preserved = state.last_preserved_timestamp
-        if now < self._last_preserved:
+        last = state.last_preserved_timestamp
+        if now < last:
             _log.warning(
                 "time.time() returned a value %f seconds behind the last preserved checkpoint "
                 "timestamp.",
-                self._last_preserved - now,
+                last - now,
             )
-            self._last_preserved = now
+            last = now
+        self._kept.last_preserved = last
         paths = state.all_model_checkpoint_paths
-        times = state.all_model_checkpoint_timestamps or (self._last_preserved,) * len(paths)
-        for path, when in zip(paths, times, strict=False):
-            if min(when, now) > self._last_preserved:
-                self._entries[path] = min(when, now)
+        times = state.all_model_checkpoint_timestamps or (last,) * len(paths)
+        found = {path: min(when, now) for path, when in zip(paths, times, strict=False)}
+        managed = {path: when for path, when in found.items() if when > last}
+        self._retention.entries = [each for each in managed.items() if self._is_own(each[0])]
+
+    def _is_own(self, path: str) -> bool:
+        """Whether a checkpoint of the state file is in the manager's folder: no other is managed,
+        since what is managed gets deleted."""
+        folder = os.path.dirname(self._prefix)
+        if is_inside(folder, path):
+            return True
+        _log.warning("Not managing %s: it is outside of %s", path, folder or os.curdir)
+        return False
 
     def _record(self, path: str) -> None:
-        self._entries.pop(path, None)
-        self._entries[path] = time.time()
+        self._retention.record(path)
         self._latest = path
         self._store_state()
-        count = len(self._entries)
-        for old in list(self._leaving()):
-            self._delete(old)
-        if len(self._entries) < count:
+        if self._retention.drop_oldest():
+            self._retention.remove_dropped(os.path.dirname(self._prefix))
             self._store_state()
 
-    def _leaving(self) -> Iterator[str]:
-        """Yield the checkpoints that are too many, and are not to be kept for good."""
-        while self._max_to_keep and len(self._entries) > self._max_to_keep:
-            path = next(iter(self._entries))
-            when = self._entries.pop(path)
-            if self._hours and when - self._hours * _HOUR >= self._last_preserved:
-                self._last_preserved = when
-            else:
-                yield path
-
-    def _delete(self, path: str) -> None:
-        """Delete a checkpoint, its index first. Files that cannot be deleted are no reason to
-        fail: the new checkpoint is there."""
-        if os.path.abspath(path) in map(os.path.abspath, self._entries):
-            return  # the same files by another spelling
-        try:
-            for file in [index_path(path), *list_files(path)[0]]:
-                with suppress(FileNotFoundError, NotADirectoryError):
-                    os.unlink(file)
-        except OSError as error:
-            _log.warning("Ignoring: %s", error)
-
     def _store_state(self) -> None:
+        entries = self._retention.entries
         state = make_state(
             self._directory,
             self._latest or "",
-            list(self._entries),
-            list(self._entries.values()),
-            self._last_preserved,
+            [path for path, _ in entries],
+            [when for _, when in entries],
+            self._kept.last_preserved,
             save_relative_paths=True,
         )
         store_state(self._directory, state)

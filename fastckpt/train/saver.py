@@ -23,7 +23,7 @@ from ..paths.read import load, read
 from ..paths.state import make_state, store_state
 from ..storage.stage import replace_file
 from ..v1.writer import write_v1
-from .retention import Retention
+from .retention import KeepHourly, Retention
 from .variables import Variable, named_variables, restore_all, to_integer
 
 __all__ = ["Saver"]
@@ -96,10 +96,9 @@ class Saver:
         else:
             self.saver_def = _check_saver_def(saver_def, name)
         self._is_built = False
-        kept = self.saver_def
-        self._retention = Retention(
-            kept.max_to_keep, kept.keep_checkpoint_every_n_hours, kept.version
-        )
+        settings = self.saver_def
+        self._kept = KeepHourly(settings.keep_checkpoint_every_n_hours)
+        self._retention = Retention(settings.max_to_keep, self._kept, settings.version)
         if not defer_build:
             self.build()
 
@@ -113,7 +112,7 @@ class Saver:
             if not variables and not self._allow_empty:
                 raise ValueError("No variables to save")
         self._is_built = True
-        self._retention.begin()
+        self._kept.begin()
 
     def save(
         self,
@@ -157,12 +156,14 @@ class Saver:
         variables = self._find_variables(sess)
         saved_path = self._write(checkpoint_path, variables) if variables else None
         if write_state and saved_path is not None:
-            self._retention.record(saved_path)
+            if self.saver_def.max_to_keep:
+                self._retention.record(saved_path)
+                self._retention.drop_oldest(1)
             folder, paths = os.path.dirname(path), self.last_checkpoints
             relative = self._save_relative_paths
             state = make_state(folder, saved_path, paths, save_relative_paths=relative)
             store_state(folder, state, state_file)
-            self._retention.delete_one(meta_graph_suffix)
+            self._retention.remove_dropped(folder, 1, meta_graph_suffix)
         if write_meta_graph:
             listed = [(each.name, each.dtype, each.shape) for each in variables]
             target = meta_path(checkpoint_path, meta_graph_suffix)

@@ -7,9 +7,14 @@ import pytest
 
 import fastckpt
 from fastckpt.paths.lookup import (
+    V2,
     checkpoint_exists,
+    checkpoint_files,
+    checkpoint_numbers,
     get_checkpoint_mtimes,
+    is_inside,
     meta_path,
+    real_prefix,
     remove_checkpoint,
 )
 
@@ -152,3 +157,36 @@ def test_folder_of_a_state_file_is_no_pattern(tmp_path):
     assert checkpoint_exists(tmp_path / "run" / "*")
     assert not checkpoint_exists(tmp_path / "*" / "m")
     assert fastckpt.train.latest_checkpoint(tmp_path) is None
+
+
+def test_files_of_checkpoints_are_those_of_their_names(folder):
+    write("m", "d/m", "m-1")
+    for name in ["m.data-00001-of-00002", "m.data", "m.index.tmp-0123456789abcdef", "mm.index"]:
+        (folder / name).touch()
+
+    assert checkpoint_files(["m", "./d/m", "gone"], V2) == {
+        "m": ["m.index", "m.data-00000-of-00001", "m.data-00001-of-00002"],
+        "./d/m": ["./d/m.index", "./d/m.data-00000-of-00001"],
+        "gone": ["gone.index"],
+    }
+
+
+def test_numbers_of_checkpoints_are_those_of_any_of_their_files(folder):
+    names = ["a-b-1.index", "a-b-22.data-00000-of-00001", "a-b-3.meta", "a-b-4", "a-5.index"]
+    for name in [*names, "a-b-6.txt", "a-b-.index", "a-b--7.index", "a-b-\u0663.index"]:
+        (folder / "d" / name).touch()
+
+    assert checkpoint_numbers("d/a-b") == {1, 3, 22}
+    assert checkpoint_numbers("missing/a-b") == set()
+
+
+def test_folder_of_a_checkpoint_is_the_real_one(folder):
+    (folder / "link").symlink_to("d")
+    (folder / "up").symlink_to("..")
+
+    assert real_prefix("link/../d/m") == (str(folder / "d"), "m")
+    assert is_inside("d", "link/m")
+    assert is_inside("", "m")
+    assert is_inside("link", str(folder / "d" / "m"))
+    for path in ["m", "d/x/m", "d/../m", "up/m", "/m"]:
+        assert not is_inside("d", path)
