@@ -233,7 +233,12 @@ def modules():
     return found
 
 
-@pytest.mark.parametrize("rule", [pytest.param(rule, marks=YET_TO_COME) for rule in RULES])
+OPEN = set(RULES) - {no_branch_on_a_message}
+
+
+@pytest.mark.parametrize(
+    "rule", [pytest.param(rule, marks=[YET_TO_COME] * (rule in OPEN)) for rule in RULES]
+)
 def test_rule_is_kept(modules, rule):
     assert list(rule(modules)) == []
 
