@@ -44,12 +44,12 @@ ON_PATH = PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tests/support:$(CURDIR)/tests/gol
 # what measures memory, limits it or preloads a library of its own, looks for the package's sources
 # in the checkout, or needs other packages
 NOT_ASAN = $(addprefix tests/, test_layers.py test_sdist.py test_docs.py test_notebook.py test_instructions.py \
-    cli interop bundle/test_lifetime.py bundle/test_gil.py bundle/test_large_files.py \
+    cli interop bundle/test_lifetime.py bundle/test_shared.py bundle/test_gil.py bundle/test_large_files.py \
     storage/test_crash.py storage/test_power_loss.py storage/test_faults.py storage/test_odd_files.py \
     analysis/test_report_browser.py)
 TF1_TESTS = $(addprefix tests/, bundle/test_interop*.py bundle/test_property.py \
     train/test_saver_steps.py train/test_saver_tf1.py v1 graph/test_meta.py \
-    train/test_objects.py edit)
+    train/test_objects*.py edit)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*/*.pyx fastckpt/*/*.pxd)
 PACKAGE = $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*/*.py fastckpt/*/*.pyi)
 EXTRAS = cli,convert,pandas

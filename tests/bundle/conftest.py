@@ -1,6 +1,7 @@
-"""Folders that a writer finds."""
+"""Folders that a writer finds, and checkpoints that are read."""
 
 import pytest
+from reading import write_all
 from writing import OLD
 
 import fastckpt
@@ -12,3 +13,15 @@ def folder(request, tmp_path):
     if request.param == "a checkpoint":
         fastckpt.write(tmp_path / "m", OLD, num_shards=2, sync=False)
     return tmp_path
+
+
+@pytest.fixture
+def prefix(tmp_path):
+    write_all(tmp_path / "m", num_shards=2)
+    return tmp_path / "m"
+
+
+@pytest.fixture
+def checkpoint(prefix):
+    with fastckpt.read(prefix) as checkpoint:
+        yield checkpoint

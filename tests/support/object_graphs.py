@@ -1,0 +1,48 @@
+"""Object graphs put together by hand."""
+
+from fastckpt.graph.objects import (
+    decode_graph,
+)
+
+
+def field(number, payload):
+    """A length-delimited field."""
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def varint(value):
+    out = bytearray()
+    value &= (1 << 64) - 1
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def child(number, name="c"):
+    return field(1, b"\x08" + varint(number) + field(2, name.encode()))
+
+
+def variable(key, name="VARIABLE_VALUE"):
+    return field(2, field(1, name.encode()) + field(3, key.encode()))
+
+
+def slot(original, node, name="m"):
+    return field(3, b"\x08" + varint(original) + field(2, name.encode()) + b"\x18" + varint(node))
+
+
+def graph_of(*nodes):
+    return decode_graph(b"".join(field(1, node) for node in nodes), "ckpt")
+
+
+def checkpoint_of(tensors):
+    """What the functions need of an open checkpoint."""
+
+    class Fake(dict):
+        path = "ckpt"
+
+        def get_tensor(self, name, copy=None):
+            return self[name]
+
+    return Fake(tensors)
