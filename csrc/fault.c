@@ -36,9 +36,26 @@ fck_fault fck_fault_of_field(fck_reader r, fck_status status) {
 }
 
 /* The messages within a record. What a field of one means is in kFields. */
-typedef enum message_kind { kHeader, kVersion, kEntry, kShape, kDim, kSlices, kSlice, kExtent } message_kind;
+typedef enum message_kind {
+  kHeader,
+  kVersion,
+  kEntry,
+  kShape,
+  kDim,
+  kSlices,
+  kSlice,
+  kExtent,
+} message_kind;
 
-typedef enum field_kind { kInt32, kSize, kOther, kFixed, kPacked, kUnknownRank, kMessage } field_kind;
+typedef enum field_kind {
+  kInt32,
+  kSize, /* of 63 bits */
+  kOther,
+  kFixed,
+  kPacked, /* or not packed */
+  kUnknownRank,
+  kMessage,
+} field_kind;
 
 typedef struct field_row {
   message_kind message;
@@ -48,15 +65,15 @@ typedef struct field_row {
 } field_row;
 
 static const field_row kFields[] = {
-    {kHeader, 1, kInt32, kHeader},   {kHeader, 2, kInt32, kHeader},
+    {kHeader, 1, kInt32, kHeader},    {kHeader, 2, kInt32, kHeader},
     {kHeader, 3, kMessage, kVersion}, {kVersion, 1, kInt32, kVersion},
-    {kVersion, 2, kInt32, kVersion}, {kVersion, 3, kPacked, kVersion},
-    {kEntry, 1, kInt32, kEntry},     {kEntry, 2, kMessage, kShape},
-    {kEntry, 3, kInt32, kEntry},     {kEntry, 4, kOther, kEntry},
-    {kEntry, 5, kOther, kEntry},     {kEntry, 6, kFixed, kEntry},
-    {kShape, 2, kMessage, kDim},     {kShape, 3, kUnknownRank, kShape},
-    {kDim, 1, kSize, kDim},          {kSlices, 7, kMessage, kSlice},
-    {kSlice, 1, kMessage, kExtent},  {kExtent, 1, kSize, kExtent},
+    {kVersion, 2, kInt32, kVersion},  {kVersion, 3, kPacked, kVersion},
+    {kEntry, 1, kInt32, kEntry},      {kEntry, 2, kMessage, kShape},
+    {kEntry, 3, kInt32, kEntry},      {kEntry, 4, kOther, kEntry},
+    {kEntry, 5, kOther, kEntry},      {kEntry, 6, kFixed, kEntry},
+    {kShape, 2, kMessage, kDim},      {kShape, 3, kUnknownRank, kShape},
+    {kDim, 1, kSize, kDim},           {kSlices, 7, kMessage, kSlice},
+    {kSlice, 1, kMessage, kExtent},   {kExtent, 1, kSize, kExtent},
     {kExtent, 2, kSize, kExtent},
 };
 
@@ -80,57 +97,66 @@ static bool is_refused(field_kind kind, uint64_t value, fck_status status) {
   return false;
 }
 
-static bool find_fault(fck_reader message, message_kind kind, fck_status status, fck_fault *out);
+/* What is looked for, and what was met on the way. */
+typedef struct search {
+  fck_status status;
+  uint64_t rank; /* dimensions so far: those of a shape that is there twice add up */
+  fck_fault fault;
+} search;
 
-/* Whether a field that was read has the fault, which *out then is. */
-static bool has_fault(const fck_field *field, const field_row *row, fck_status status,
-                      fck_fault *out) {
-  const bool is_packed = row->kind == kPacked && field->type == FCK_WIRE_BYTES;
-  if (field->type != type_of(row->kind) && !is_packed) {
-    *out = (fck_fault){type_of(row->kind), field->type};
-    return status == FCK_E_WIRE;
-  }
-  if (row->kind == kMessage) return find_fault(field->bytes, row->child, status, out);
-  if (is_packed) {
-    fck_reader packed = field->bytes;
-    uint64_t value;
-    while (fck_reader_left(&packed) > 0) {
-      if (fck_read_varint64(&packed, &value) == FCK_OK) continue;
-      *out = status == FCK_E_TRUNCATED ? cut_varint(&packed) : kNoNumbers;
-      return true;
-    }
-  }
-  if (row->kind == kUnknownRank && status == FCK_E_DIM && field->value != 0) {
-    *out = kNoNumbers;
-    return true;
-  }
-  if (!is_refused(row->kind, field->value, status)) return false;
-  *out = (fck_fault){0, field->value};
+static bool find_fault(fck_reader message, message_kind kind, search *s);
+
+static bool found(search *s, uint64_t wanted, uint64_t got) {
+  s->fault = (fck_fault){wanted, got};
   return true;
 }
 
-static bool find_fault(fck_reader message, message_kind kind, fck_status status, fck_fault *out) {
-  uint64_t count = 0; /* of dimensions, where the fields of this message are those */
+static bool find_in_packed(fck_reader packed, search *s) {
+  uint64_t value;
+  while (fck_reader_left(&packed) > 0) {
+    if (fck_read_varint64(&packed, &value) == FCK_OK) continue;
+    if (s->status == FCK_E_TRUNCATED) s->fault = cut_varint(&packed);
+    return true;
+  }
+  return false;
+}
+
+/* Whether a field that was read has the fault. */
+static bool has_fault(const fck_field *field, const field_row *row, search *s) {
+  if (row->kind == kPacked && field->type == FCK_WIRE_BYTES) {
+    return find_in_packed(field->bytes, s);
+  }
+  if (field->type != type_of(row->kind)) {
+    return s->status == FCK_E_WIRE && found(s, type_of(row->kind), field->type);
+  }
+  if (row->kind == kMessage) return find_fault(field->bytes, row->child, s);
+  if (row->kind == kUnknownRank) return s->status == FCK_E_DIM && field->value != 0;
+  return is_refused(row->kind, field->value, s->status) && found(s, 0, field->value);
+}
+
+static bool find_fault(fck_reader message, message_kind kind, search *s) {
+  const bool has_dims = kind == kShape || kind == kSlice;
+  if (kind == kSlice) s->rank = 0;
   while (fck_reader_left(&message) > 0) {
     fck_field field;
     if (fck_read_field(&message, &field) != FCK_OK) {
-      *out = fck_fault_of_field(message, status);
+      s->fault = fck_fault_of_field(message, s->status);
       return true;
     }
     const field_row *row = find_row(kind, field.number);
     if (row == NULL) continue;
-    if (has_fault(&field, row, status, out)) return true;
-    count += row->kind == kMessage && (kind == kShape || kind == kSlice);
+    if (has_fault(&field, row, s)) return true;
+    s->rank += has_dims && row->kind == kMessage;
   }
-  if (status != FCK_E_RANK || count <= FCK_MAX_RANK) return false;
-  *out = (fck_fault){FCK_MAX_RANK, count};
-  return true;
+  if (s->status != FCK_E_RANK || !has_dims || s->rank <= FCK_MAX_RANK) return false;
+  return found(s, FCK_MAX_RANK, s->rank);
 }
 
 fck_fault fck_fault_of_message(fck_reader message, fck_message kind, fck_status status) {
   static const message_kind kKinds[] = {kHeader, kEntry, kSlices};
-  fck_fault fault;
-  return find_fault(message, kKinds[kind], status, &fault) ? fault : kNoNumbers;
+  search s = {status, 0, kNoNumbers};
+  find_fault(message, kKinds[kind], &s);
+  return s.fault;
 }
 
 /* ---- Blocks ---- */

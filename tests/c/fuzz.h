@@ -14,6 +14,7 @@
 #ifndef FASTCKPT_TESTS_FUZZ_H_
 #define FASTCKPT_TESTS_FUZZ_H_
 
+#include "fault.h"
 #include "fck.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,6 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
   require(condition, invariant ": " #condition, __FILE__, __LINE__)
 
 void require(bool condition, const char *what, const char *file, int line);
+
+/* The numbers of a fault are those of its status: of what is cut off more is wanted than found. */
+void require_numbers(fck_status status, fck_fault fault);
 
 /* Gives a record to every decoder of entry.h and wire.h, and what they find to the encoders. */
 void use_record(fck_reader record);

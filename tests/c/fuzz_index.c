@@ -76,7 +76,11 @@ static void use_unverified(const fck_block *block) {
 /* Returns whether the block is well-formed. */
 static bool use_block(const uint8_t *data, size_t size, const fck_index *index, size_t number) {
   fck_block block;
-  if (fck_block_open(data, size, &block) != FCK_OK) return false;
+  const fck_status opened = fck_block_open(data, size, &block);
+  if (opened != FCK_OK) {
+    require_numbers(opened, fck_fault_of_block(data, size, opened));
+    return false;
+  }
   fck_key after, up_to;
   if (index != NULL) {
     up_to = fck_index_key(index, number);
@@ -89,6 +93,7 @@ static bool use_block(const uint8_t *data, size_t size, const fck_index *index, 
                        index != NULL ? &up_to : NULL, &entry_count, &error_offset);
   if (status != FCK_OK) {
     REQUIRE("I1", error_offset <= block.entries_size);
+    require_numbers(status, fck_fault_of_block_entry(&block, error_offset, status));
     use_unverified(&block);
     return false;
   }

@@ -17,6 +17,14 @@ void require(bool condition, const char *what, const char *file, int line) {
   abort();
 }
 
+void require_numbers(fck_status status, fck_fault fault) {
+  const bool is_cut = status == FCK_E_TRUNCATED || status == FCK_E_SHARED;
+  const bool is_surplus = status == FCK_E_TRAILING || status == FCK_E_RANK;
+  if (is_cut) REQUIRE("I3", fault.wanted > fault.found);
+  if (is_surplus) REQUIRE("I3", fault.wanted < fault.found);
+  if (status == FCK_E_RANGE) REQUIRE("I3", fault.found > INT32_MAX);
+}
+
 static bool is_same_slice(const fck_slice *a, const fck_slice *b) {
   const size_t size = a->rank * sizeof *a->start;
   return a->rank == b->rank && memcmp(a->start, b->start, size) == 0 &&
@@ -51,7 +59,12 @@ static bool copy_slices(const fck_entry *entry, fck_buf *out) {
   for (size_t count = 0;; count++) {
     fck_slice part;
     bool found = false;
-    if (fck_entry_next_slice(&left, &part, &found) != FCK_OK) return false;
+    const fck_reader begin = left;
+    const fck_status status = fck_entry_next_slice(&left, &part, &found);
+    if (status != FCK_OK) {
+      require_numbers(status, fck_fault_of_message(begin, FCK_MESSAGE_SLICES, status));
+      return false;
+    }
     if (!found) {
       REQUIRE("I5", count == entry->slice_count);
       return true;
@@ -105,7 +118,11 @@ static void walk_fields(fck_reader message) {
   while (fck_reader_left(&message) > 0) {
     fck_field field;
     int32_t number = 0;
-    if (fck_read_field(&message, &field) != FCK_OK) return;
+    const fck_status status = fck_read_field(&message, &field);
+    if (status != FCK_OK) {
+      require_numbers(status, fck_fault_of_field(message, status));
+      return;
+    }
     count++;
     REQUIRE("I4", count * kSmallestField <= size);
     REQUIRE("I1", field.number > 0);
@@ -120,7 +137,10 @@ static void use_header(fck_reader record) {
   fck_buf out = {0};
   const fck_status status = fck_header_decode(record, &header);
   REQUIRE("I1", status != FCK_E_MEMORY);
-  if (status != FCK_OK) return;
+  if (status != FCK_OK) {
+    require_numbers(status, fck_fault_of_message(record, FCK_MESSAGE_HEADER, status));
+    return;
+  }
   REQUIRE("I2", fck_header_encode(header.num_shards, header.endianness, &out) == FCK_OK);
   REQUIRE("I3", fck_header_decode(fck_reader_make(out.data, out.size), &again) == FCK_OK);
   REQUIRE("I3", again.num_shards == header.num_shards && again.endianness == header.endianness);
@@ -134,7 +154,10 @@ void use_record(fck_reader record) {
   use_header(record);
   const fck_status status = fck_entry_decode(record, &entry);
   REQUIRE("I1", status != FCK_E_MEMORY);
-  if (status != FCK_OK) return;
+  if (status != FCK_OK) {
+    require_numbers(status, fck_fault_of_message(record, FCK_MESSAGE_ENTRY, status));
+    return;
+  }
   REQUIRE("I1", entry.rank <= FCK_MAX_RANK);
   measure(&entry);
   reencode(&entry);

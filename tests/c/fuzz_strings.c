@@ -35,7 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fck_reader r = fck_reader_make(data + 2, size - 2);
   const uint8_t *const begin = r.p;
   const size_t left = fck_reader_left(&r);
-  if (fck_strings_decode_lengths(&r, count, lengths) != FCK_OK) {
+  const fck_status status = fck_strings_decode_lengths(&r, count, lengths);
+  if (status != FCK_OK) {
+    require_numbers(status, fck_fault_of_strings(r, count, status));
     REQUIRE("I1", fck_reader_left(&r) <= left);
   } else {
     uint64_t total = FCK_LENGTH_CHECKSUM_SIZE;

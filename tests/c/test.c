@@ -11,11 +11,12 @@
 #include "support.h"
 
 extern const test_suite kFckSuite, kWireSuite, kSstableSuite, kBlockSuite, kHostileBlockSuite,
-    kEntrySuite, kHostileEntrySuite, kSliceSuite, kStringsSuite, kGoldenSuite;
+    kEntrySuite, kHostileEntrySuite, kSliceSuite, kStringsSuite, kFaultSuite, kGoldenSuite;
 
 static const test_suite *const kSuites[] = {
-    &kFckSuite,   &kWireSuite,         &kSstableSuite, &kBlockSuite,   &kHostileBlockSuite,
-    &kEntrySuite, &kHostileEntrySuite, &kSliceSuite,   &kStringsSuite, &kGoldenSuite,
+    &kFckSuite,          &kWireSuite,  &kSstableSuite,      &kBlockSuite,
+    &kHostileBlockSuite, &kEntrySuite, &kHostileEntrySuite, &kSliceSuite,
+    &kStringsSuite,      &kFaultSuite, &kGoldenSuite,
 };
 
 enum { kMaxReports = 10 }; /* per case: a check in a loop may fail a thousand times */
