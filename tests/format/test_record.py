@@ -71,6 +71,25 @@ def test_hostile_entry_is_a_format_error(case):
         decode(HOSTILE_ENTRIES[case])
 
 
+@pytest.mark.parametrize(
+    ("case", "problem"),
+    [
+        ("crc cut", "truncated: needs 1 more byte"),
+        ("shape longer than the record", "truncated: needs 3 more bytes"),
+        ("255 dimensions", "expected at most 254 dimensions, got 255"),
+        ("negative dimension", "expected dimensions of 0 or more, got -1"),
+        ("unknown rank", "expected a known shape, got one of unknown rank"),
+        ("dtype beyond 32 bits", f"expected a number that its field can hold, got {1 << 40}"),
+        ("dtype as bytes", "expected a field of wire type 0, got wire type 2"),
+    ],
+)
+def test_hostile_entry_is_told_with_numbers(case, problem):
+    with pytest.raises(FormatError) as caught:
+        decode(HOSTILE_ENTRIES[case])
+
+    assert caught.value.problem == problem
+
+
 def test_entry_cut_at_every_byte_is_an_error_or_a_shorter_message():
     slices = [bytes.fromhex("0a021002"), bytes.fromhex("0a0408021003")]
     record = bb.entry(

@@ -177,6 +177,24 @@ def test_hostile_block_is_a_format_error(case, role):
         Table(Bytes(data)).get(b"abd")
 
 
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        (entries((0, b"abcd", b""), (9, b"e", b"")), "key shares 9 bytes, the previous key has 4"),
+        (b"\0\x63\0" + struct.pack("<II", 0, 1), "truncated: needs 99 more bytes"),
+        (b"\0\x01\x01a" + struct.pack("<II", 0, 1), "truncated: needs 1 more byte"),
+        (struct.pack("<III", 0, 0, 77), "expected 1 to 2 restart points, got 77"),
+    ],
+)
+def test_hostile_block_is_told_with_numbers(block, problem):
+    data = cooked(SMALL, "data", lambda contents, kind: (block, 0))
+
+    with pytest.raises(FormatError) as caught:
+        read_all(data)
+
+    assert caught.value.problem == problem
+
+
 def with_first_separator(key):
     def change(contents, kind):
         items = bb.parse_block(contents)
