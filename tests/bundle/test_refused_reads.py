@@ -80,11 +80,6 @@ def test_keys_of_slices_are_hidden_from_every_member(checkpoint):
         checkpoint.info(key)
 
 
-def test_checkpoint_is_made_by_read_only():
-    with pytest.raises((TypeError, NotImplementedError)):
-        len(fastckpt.Checkpoint())
-
-
 @pytest.mark.parametrize("copy", [False, None, True])
 def test_copy_is_by_keyword_only(checkpoint, copy):
     with pytest.raises(TypeError):
