@@ -1,6 +1,7 @@
-"""What can be a variable: for each sort of object, how its value is read and a new one gets in.
+"""Variable adapters: how to read and assign each supported type of object.
 
-A table (`_KINDS`) instead of frameworks: none is imported, what an object can do says what it is.
+No framework is imported: the attributes of an object say which adapter of the table (`_ADAPTERS`)
+it has.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-__all__ = ["WHAT", "Assignable", "Kind", "find_kind", "is_text"]
+__all__ = ["WHAT", "Adapter", "Assignable", "find_adapter", "is_text"]
 
 WHAT: Final = (
     "a NumPy array, a PyTorch tensor, or an object with a value (numpy() or __array__) and assign()"
@@ -29,11 +30,11 @@ _LADDER: Final = (("bool",), ("uint",), ("int",), ("float", "bfloat"), ("complex
 _PYTHON_NUMBERS: Final = {bool: (0,), int: (1, 2), float: (3,), complex: (4,)}  # steps of each
 
 
-class Kind:
-    """How one sort of object is read and written. The methods of NumPy's arrays.
+class Adapter:
+    """How objects of one type are read and assigned; this class is that of NumPy arrays.
 
-    `convert` gives the array that `put` writes into the object, or that `make` makes a new
-    object of: it has the object's shape and a dtype that `takes` allows.
+    `convert` returns what `put` writes into the object, or `make` turns into a new object: an
+    array of the object's shape, whose dtype `takes` allows.
     """
 
     def matches(self, item: Any) -> bool:
@@ -71,8 +72,8 @@ class Kind:
         return np.array(prepared)
 
 
-class _Described(Kind):
-    """Objects that say their dtype by TensorFlow's name, in whatever form, and their shape."""
+class _Described(Adapter):
+    """Objects with a shape, and a dtype whose name is TensorFlow's, in whatever form."""
 
     def is_in_place(self, item: Any) -> bool:
         return True
@@ -98,7 +99,7 @@ class _Torch(_Described):
 
     def convert(self, item: Any, array: Array) -> Any:
         if getattr(item, "is_meta", False):  # copy_ would do nothing
-            raise ValueError("expected a tensor that has memory, got one on the meta device")
+            raise ValueError("expected a tensor with memory, got one on the meta device")
         return super().convert(item, array)
 
     def value(self, item: Any) -> Any:
@@ -115,7 +116,7 @@ class _Torch(_Described):
 
 
 def _plain_dtype(tensor: Any, own: DType) -> Any:
-    """Return the integer dtype through which PyTorch hands out what NumPy itself has not."""
+    """Return the integer dtype by which PyTorch exports a dtype that NumPy lacks, else None."""
     if own.numpy.type.__module__ == "numpy":
         return None
     library = sys.modules[type(tensor.dtype).__module__]
@@ -123,7 +124,7 @@ def _plain_dtype(tensor: Any, own: DType) -> Any:
 
 
 class Assignable(_Described):
-    """tf.Variable, Keras' variables on any backend, and whatever else has `assign()`."""
+    """Objects with a value and `assign()`: tf.Variable, Keras variables on any backend."""
 
     def matches(self, item: Any) -> bool:
         has_value = hasattr(item, "numpy") or hasattr(item, "__array__")
@@ -140,17 +141,17 @@ class Assignable(_Described):
     def shape(self, item: Any) -> tuple[int, ...]:
         try:
             return tuple(int(dim) for dim in item.shape)
-        except (AttributeError, TypeError, ValueError):  # not said, or not before it has a value
+        except (AttributeError, TypeError, ValueError):  # no shape, or none before the first value
             return np.shape(self.value(item))
 
     def put(self, item: Any, prepared: Any) -> None:
-        # frameworks may keep the memory that they are given: it must not be a view of a file
+        # frameworks may keep the memory they are given, which must not be a view of a file
         is_private = prepared.flags.writeable and prepared.flags.owndata
         item.assign(prepared if is_private else np.array(prepared))
 
 
-class _Replaced(Kind):
-    """What cannot be written in place: a new object takes the entry."""
+class _Replaced(Adapter):
+    """Objects that cannot be written in place: a new object replaces the entry."""
 
     def is_in_place(self, item: Any) -> bool:
         return False
@@ -159,7 +160,7 @@ class _Replaced(Kind):
         return f"a value of type {type(item).__name__}, which can only be replaced in a mapping"
 
     def dtype(self, name: str, item: Any) -> DType:
-        own = getattr(item, "dtype", None)  # not asked of a value that stands on a device
+        own = getattr(item, "dtype", None)  # spares the copy of a value on a device
         return encode_value(name, np.empty(0, own) if isinstance(own, np.dtype) else item)[0]
 
     def shape(self, item: Any) -> tuple[int, ...]:
@@ -186,7 +187,7 @@ class _Text(_Replaced):
 
 
 class _Number(_Replaced):
-    """`bool`, `int`, `float` and `complex`, which stay what they are."""
+    """`bool`, `int`, `float` and `complex`; the new value has the same type."""
 
     def matches(self, item: Any) -> bool:
         return isinstance(item, (bool, int, float, complex)) and not isinstance(item, np.generic)
@@ -205,7 +206,7 @@ class _Number(_Replaced):
 
 
 class _Scalar(_Replaced):
-    """NumPy's scalars."""
+    """NumPy scalars."""
 
     def matches(self, item: Any) -> bool:
         return isinstance(item, np.generic)
@@ -226,7 +227,7 @@ class _List(_Replaced):
 
 
 class _Jax(_Replaced):
-    """JAX arrays: the new one goes to where the old one was."""
+    """JAX arrays; the new one has the sharding of the old one."""
 
     def matches(self, item: Any) -> bool:
         return "jax" in sys.modules and isinstance(item, sys.modules["jax"].Array)
@@ -236,22 +237,23 @@ class _Jax(_Replaced):
 
 
 class _ArrayLike(_Replaced):
-    """Whatever else gives an array: it is replaced by a NumPy array."""
+    """Any other object with `__array__` or DLPack; a NumPy array replaces it."""
 
     def matches(self, item: Any) -> bool:
         is_instance = not isinstance(item, type)
         return is_instance and (hasattr(item, "__array__") or hasattr(item, "__dlpack__"))
 
 
-_KINDS: Final = (
-    Kind(), _Torch(), Assignable(), _Text(), _Number(), _Scalar(), _List(), _Jax(), _ArrayLike(),
+_ADAPTERS: Final = (
+    Adapter(), _Torch(), Assignable(), _Text(), _Number(), _Scalar(), _List(), _Jax(), _ArrayLike(),
 )  # fmt: skip
 
 
-def find_kind(name: str, item: object) -> Kind:
-    for kind in _KINDS:
-        if kind.matches(item):
-            return kind
+def find_adapter(name: str, item: object) -> Adapter:
+    """Return the adapter of an object. Raises `TypeError` that names the variable."""
+    for adapter in _ADAPTERS:
+        if adapter.matches(item):
+            return adapter
     raise TypeError(f"variable {name!r}: expected {WHAT}, got {type(item).__name__}")
 
 
@@ -260,12 +262,12 @@ def is_text(dtype: np.dtype[Any]) -> bool:
 
 
 def _step(dtype: np.dtype[Any]) -> int | None:
-    """Return the place of a numeric dtype in `_LADDER`."""
+    """Return the position of a numeric dtype in `_LADDER`, None for other dtypes."""
     return next((i for i, names in enumerate(_LADDER) if dtype.name.startswith(names)), None)
 
 
 def _is_same_kind(dtype: np.dtype[Any], other: np.dtype[Any]) -> bool:
-    """NumPy's casting rule "same_kind", which not every version has for ml_dtypes."""
+    """NumPy's casting rule "same_kind", which some versions lack for ml_dtypes."""
     one, two = _step(dtype), _step(other)
     return one is not None and two is not None and one <= two
 
@@ -280,13 +282,13 @@ def _convert_numbers(array: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _is_same(converted: Array, array: Array) -> bool:
-    """Whether integers survived a cast: the way back alone would hide a change of sign."""
+    """Whether integers survived a cast. Casting back alone would miss a change of sign."""
     is_back = np.array_equal(converted.astype(array.dtype), array)
     return is_back and np.array_equal(converted < 0, array < 0)
 
 
 def _convert_text(item: Array, array: Array) -> Array:
-    """Return strings as the array `item` holds them: `bytes` or, where it has `str`, `str`."""
+    """Return strings as `item` holds them: `str` if its elements are, else `bytes`."""
     encoded = encode_value("", array)[1]
     is_str = item.dtype.kind in "UT" or (item.size and isinstance(item.flat[0], str))
     strings = encoded
@@ -297,5 +299,5 @@ def _convert_text(item: Array, array: Array) -> Array:
         return strings
     fixed = strings.astype(item.dtype)
     if fixed.tolist() != strings.tolist():
-        raise ValueError(f"expected strings that {item.dtype} can hold, got others")
+        raise ValueError(f"expected strings that fit {item.dtype}, got longer ones")
     return fixed

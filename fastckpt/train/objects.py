@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -27,12 +27,9 @@ from ..graph.objects import (
     ObjectGraph,
     encode_graph,
 )
-from ..parallel import batches, ordered_map
 from ..paths.read import read
+from .fetch import check_tensors, read_tensors
 from .variables import Variable, restore_all
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 _Place = tuple[Any, Any]  # a container, and the key or number by which it holds an item
 _Entry = tuple[str, _Place]
@@ -94,9 +91,8 @@ def restore_objects(tree: object, path: str | os.PathLike[str] | Checkpoint) -> 
     with owner as checkpoint:
         keys = objects.find_keys(checkpoint)
         variables = [variable for _, variable in objects.variables]
-        for key, variable in zip(keys, variables, strict=True):
-            _check(checkpoint, key, variable)
-        arrays = _read(checkpoint, keys)
+        check_tensors(checkpoint, zip(variables, keys, strict=True))
+        arrays = read_tensors(checkpoint, keys)
     restore_all(zip(variables, arrays, strict=True))
 
 
@@ -295,22 +291,3 @@ def _check_counter(objects: _Objects) -> None:
         got = f"dtype {counter.dtype.name} and shape {counter.shape}"
     if got != "dtype int64 and shape ()":
         raise ValueError(f"save_counter: expected dtype int64 and shape (), got {got}")
-
-
-def _check(checkpoint: Checkpoint, key: str, variable: Variable) -> None:
-    """Raise if a tensor does not fit a variable, before any is read."""
-    info = checkpoint.info(key)
-    fault = variable.mismatch(info.dtype, info.shape)
-    if fault is not None:
-        problem = f"expected {fault[0]}, as the tree has them, got {fault[1]}"
-        raise ValueError(f"{checkpoint.path}: tensor {key!r}: {problem}")
-
-
-def _read(checkpoint: Checkpoint, keys: Sequence[str]) -> list[npt.NDArray[Any]]:
-    """Read tensors, verified and in threads."""
-
-    def read_each(batch: list[str]) -> list[npt.NDArray[Any]]:
-        return [checkpoint.get_tensor(key, copy=True) for key in batch]
-
-    groups = batches((key, checkpoint.info(key).nbytes) for key in keys)
-    return [array for arrays in ordered_map(read_each, groups) for array in arrays]

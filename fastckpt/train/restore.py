@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ..checkpoint import Checkpoint
 from ..errors import TensorNotFoundError
 from ..format._record import TensorInfo
-from ..parallel import batches, ordered_map
 from ..paths.read import read
 from ..rules import Filter, make_renamer
+from .fetch import read_tensors
 from .variables import Variable, named_variables, restore_all
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ..rules import Rename
 
 __all__ = ["Mismatch", "RestoreReport", "restore"]
@@ -130,7 +128,9 @@ def restore(
         )
         if strict:
             _check_complete(checkpoint.path, report)
-        arrays = _read(checkpoint, fitting.values())
+        # views do, if the checkpoint verifies what it gives views of
+        copy = None if getattr(checkpoint, "verify_on_access", False) else True
+        arrays = read_tensors(checkpoint, (info.name for info in fitting.values()), copy=copy)
         chosen = (variables[name] for name in fitting)
         restore_all(zip(chosen, arrays, strict=True), reshape=reshape, cast=cast)
     return report
@@ -207,17 +207,6 @@ def _unused(
     for offer in offers:
         if offer.key not in used and offer.key not in _INTERNAL and is_chosen(offer.name):
             yield offer.source
-
-
-def _read(checkpoint: Checkpoint, infos: Iterable[TensorInfo]) -> list[npt.NDArray[Any]]:
-    """Read and verify tensors: as views, if the checkpoint verifies what it gives views of."""
-    copy = None if getattr(checkpoint, "verify_on_access", False) else True
-
-    def read_each(batch: list[str]) -> list[npt.NDArray[Any]]:
-        return [checkpoint.get_tensor(name, copy=copy) for name in batch]
-
-    groups = batches((info.name, info.nbytes) for info in infos)
-    return [array for arrays in ordered_map(read_each, groups) for array in arrays]
 
 
 def _check_complete(path: str, report: RestoreReport) -> None:

@@ -19,10 +19,11 @@ from ..bundle.writer import Writer
 from ..checkpoint import Checkpoint
 from ..graph.meta import SaverDef, encode_meta
 from ..paths.lookup import checkpoint_exists, get_checkpoint_mtimes, meta_path
-from ..paths.read import load, read
+from ..paths.read import read
 from ..paths.state import make_state, store_state
 from ..storage.stage import replace_file
 from ..v1.writer import write_v1
+from .fetch import check_tensors, read_tensors
 from .retention import KeepHourly, Retention
 from .variables import Variable, named_variables, restore_all, to_integer
 
@@ -190,10 +191,8 @@ class Saver:
         threads = 1 if self._restore_sequentially else None
         with read(path, backend="pread") as checkpoint:
             keys = _find_tensors(checkpoint, variables)
-            for variable, key in zip(variables, keys, strict=True):
-                _check(checkpoint, key, variable, self._reshape)
-        tensors = load(path, keys, threads=threads)
-        arrays = [tensors[key] for key in keys]
+            check_tensors(checkpoint, zip(variables, keys, strict=True), reshape=self._reshape)
+            arrays = read_tensors(checkpoint, keys, threads=threads)
         restore_all(zip(variables, arrays, strict=True), reshape=self._reshape)
 
     @property
@@ -375,12 +374,3 @@ def _find_tensors(checkpoint: Checkpoint, variables: list[Variable]) -> list[str
     for key in keys:
         checkpoint.info(key)  # raises for one that is not there
     return keys
-
-
-def _check(checkpoint: Checkpoint, key: str, variable: Variable, reshape: bool) -> None:
-    """Raise if a tensor does not fit a variable, before any is read."""
-    info = checkpoint.info(key)
-    fault = variable.mismatch(info.dtype, info.shape, reshape=reshape)
-    if fault is not None:
-        problem = f"expected {fault[0]}, as the variable has them, got {fault[1]}"
-        raise ValueError(f"{checkpoint.path}: tensor {key!r}: {problem}")

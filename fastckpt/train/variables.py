@@ -1,4 +1,4 @@
-"""Variables: whatever holds a value under a name, saved and restored through one interface."""
+"""Variables: named values that are saved and restored through one interface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..format.dtypes import DType
 from ..format.values import encode_value
-from .adapters import WHAT, Assignable, find_kind, is_text
+from .adapters import WHAT, Adapter, Assignable, find_adapter, is_text
 
 __all__ = ["Variable", "named_variables", "restore_all", "to_integer"]
 
@@ -59,11 +59,11 @@ def restore_all(
 
 
 def to_integer(what: str, value: Any, entries: object = None) -> int:
-    """Return the integer that a step or counter is: an `int`, an array or variable of one element,
-    or the name of one of `entries`, with the ":0" that graphs have or without.
+    """Return the integer value of a step or counter: an `int`, an array or variable of one
+    element, or the name of one of `entries`, with or without the ":0" of graphs.
 
-    Raises `ValueError` for a name that is not there, `TypeError` for anything else; `what` is for
-    the message.
+    Raises `ValueError` for a name that is not in `entries`, `TypeError` for anything else; the
+    message begins with `what`.
     """
     if isinstance(value, str):
         name = _OUTPUT.sub("", value)
@@ -80,41 +80,53 @@ def to_integer(what: str, value: Any, entries: object = None) -> int:
 
 
 class Variable:
-    """A variable: its name in a checkpoint, and how its value gets out and in.
+    """A variable: a name in a checkpoint, and an object whose value is read and assigned.
 
     Holds a reference to the object, or to the mapping that it is an entry of: a mapping is asked
     each time, so that an entry that somebody replaces is found.
     """
 
-    __slots__ = ("_get", "_set", "name")
+    __slots__ = ("_adapter", "_get", "_set", "_type", "name")
 
     def __init__(
         self, name: str, get: Callable[[], object], set_: Callable[[object], None] | None = None
     ) -> None:
+        """Take functions that return the object and replace it; `set_` is None if it cannot be
+        replaced. Raises `TypeError` for an object that is no variable."""
         self.name = name
         self._get = get
-        self._set = set_  # None where an object cannot be replaced by another
-        find_kind(name, get())
+        self._set = set_
+        item = get()
+        self._type = type(item)
+        self._adapter = find_adapter(name, item)
 
     def __repr__(self) -> str:
         return f"<Variable {self.name!r}: dtype {self.dtype.name}, shape {self.shape}>"
 
+    def _adapted(self) -> tuple[Any, Adapter]:
+        """Return the object and its adapter, a new one if an object of another type took the
+        entry."""
+        item = self._get()
+        if type(item) is not self._type:
+            self._adapter, self._type = find_adapter(self.name, item), type(item)
+        return item, self._adapter
+
     @property
     def dtype(self) -> DType:
         """The row of the dtype that the value is saved as. Raises `TypeError` if it has none."""
-        item = self._get()
-        return find_kind(self.name, item).dtype(self.name, item)
+        item, adapter = self._adapted()
+        return adapter.dtype(self.name, item)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the value; () for scalars, `bytes` and `str`."""
-        item = self._get()
-        return find_kind(self.name, item).shape(item)
+        item, adapter = self._adapted()
+        return adapter.shape(item)
 
     def value(self) -> object:
         """Return what `Writer.add` takes: a view of the variable's memory where there is one."""
-        item = self._get()
-        return find_kind(self.name, item).value(item)
+        item, adapter = self._adapted()
+        return adapter.value(item)
 
     def mismatch(
         self,
@@ -125,19 +137,18 @@ class Variable:
         cast: bool = False,
     ) -> tuple[str, str] | None:
         """Return None if a tensor of this dtype and shape fits, else what is expected and what
-        was got.
+        was found, in words.
 
-        Shapes must be equal; with `reshape` the number of elements. Dtypes must be equal; with
-        `cast` NumPy's "same_kind" is enough (never strings to numbers). A Python number has no
+        Shapes must be equal; with `reshape`, the number of elements. Dtypes must be equal; with
+        `cast`, NumPy's "same_kind" is enough (never strings to numbers). A Python number has no
         size of its own: an `int` takes any integer, a `float` any real floating-point number.
         """
-        item = self._get()
-        kind = find_kind(self.name, item)
-        own, own_shape = kind.dtype(self.name, item), kind.shape(item)
+        item, adapter = self._adapted()
+        own, own_shape = adapter.dtype(self.name, item), adapter.shape(item)
         is_shape_right = own_shape == shape or (
             reshape and math.prod(own_shape) == math.prod(shape)
         )
-        if is_shape_right and kind.takes(item, own, dtype, cast):
+        if is_shape_right and adapter.takes(item, own, dtype, cast):
             return None
         got = "string" if is_text(dtype) else dtype.name
         return f"dtype {own.name} and shape {own_shape}", f"dtype {got} and shape {shape}"
@@ -154,26 +165,24 @@ class Variable:
         fault = self.mismatch(array.dtype, array.shape, reshape=reshape, cast=cast)
         if fault is not None:
             raise ValueError(f"variable {self.name!r}: expected {fault[0]}, got {fault[1]}")
-        item = self._get()
-        kind = find_kind(self.name, item)
-        if self._set is None and not kind.is_in_place(item):
+        item, adapter = self._adapted()
+        if self._set is None and not adapter.is_in_place(item):
             raise ValueError(
                 f"variable {self.name!r}: expected one that can be written in place, got "
-                f"{kind.describe(item)}"
+                f"{adapter.describe(item)}"
             )
         try:
-            return kind.convert(item, array.reshape(kind.shape(item)))
+            return adapter.convert(item, array.reshape(adapter.shape(item)))
         except (ValueError, OverflowError) as error:
             raise ValueError(f"variable {self.name!r}: {error}") from error
 
     def assign(self, prepared: Any) -> None:
-        """Take over a value that `prepare` returned: in place, else by replacing the entry."""
-        item = self._get()
-        kind = find_kind(self.name, item)
-        if kind.is_in_place(item):
-            kind.put(item, prepared)
+        """Assign a value that `prepare` returned: in place, else by replacing the entry."""
+        item, adapter = self._adapted()
+        if adapter.is_in_place(item):
+            adapter.put(item, prepared)
         elif self._set is not None:
-            self._set(kind.make(item, prepared))
+            self._set(adapter.make(item, prepared))
 
 
 def _contents(target: Any) -> object:
