@@ -33,9 +33,10 @@ if _typing.TYPE_CHECKING:
     from .name_tree import TensorTree
     from .paths.listing import list_tensors, tree
     from .paths.read import load, read
-    from .rescue.complete import complete, discard, repair_state
+    from .rescue.complete import complete, discard
     from .rescue.doctor import Diagnosis, doctor
     from .rescue.salvage import SalvageReport, salvage
+    from .rescue.state import repair_state
     from .train.objects import restore_objects, write_objects
     from .train.restore import RestoreReport, restore
 
@@ -110,9 +111,10 @@ _MODULES = {
     "name_tree": ["TensorTree"],
     "paths.listing": ["list_tensors", "tree"],
     "paths.read": ["load", "read"],
-    "rescue.complete": ["complete", "discard", "repair_state"],
+    "rescue.complete": ["complete", "discard"],
     "rescue.doctor": ["Diagnosis", "doctor"],
     "rescue.salvage": ["SalvageReport", "salvage"],
+    "rescue.state": ["repair_state"],
     "train.objects": ["restore_objects", "write_objects"],
     "train.restore": ["RestoreReport", "restore"],
 }

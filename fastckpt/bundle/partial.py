@@ -41,21 +41,21 @@ _WINDOW: Final = 1 << 20
 class Remains:
     """What is left of a V2 checkpoint. Offers what `find_problems` and `Writer.add_from` need.
 
-    `index_path` is the file with the index, `find_shard` gives the path of a data file from its
-    number and the count of the header, None if there is no header. Raises `OSError` as `open`
+    `index` is the file with the index or its path, `find_shard` gives the path of a data file from
+    its number and the count of the header, None if there is no header. Raises `OSError` as `open`
     does. Everything else that is wrong is in `problems`: of the table, the header, the blocks.
     """
 
     byteorder: str
     num_shards: int | None
 
-    def __init__(self, index_path: str, find_shard: FindShard) -> None:
-        self.index_path = index_path
-        self.path = index_path
+    def __init__(self, index: str | File, find_shard: FindShard) -> None:
+        file = File(index) if isinstance(index, str) else index
+        self.index_path = self.path = file.path
         self.problems: list[CheckpointError] = []
         self._find_shard = find_shard
         self._files: dict[str, File] = {}
-        table, problem = open_table(File(index_path))
+        table, problem = open_table(file)
         if problem is not None:
             self.problems.append(problem)
         self._found: list[list[Item] | CheckpointError] = list(_walk(table)) if table else []

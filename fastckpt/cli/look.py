@@ -274,7 +274,7 @@ def state(args: Namespace, out: Output) -> int:
     if not os.path.isdir(folder):
         folder, name = os.path.split(folder)
     if args.repair:
-        from ..rescue.complete import repair_state
+        from ..rescue.state import repair_state
 
         repair_state(folder)
     found = get_checkpoint_state(folder, name)

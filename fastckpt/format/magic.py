@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["HEAD_SIZE", "Kind", "guess_format", "recognise", "strip_download_suffix"]
+__all__ = ["HEAD_SIZE", "FileKind", "guess_format", "recognise", "strip_download_suffix"]
 
 HEAD_SIZE: Final = 4096  # bytes that `recognise` looks at
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FileKind:
     """A sort of file: what it is called, how it came to be there, and what to do about it.
 
     `todo` has a ``{path}`` for the path in quotes.
@@ -32,81 +32,83 @@ class Kind:
 _UNPACK: Final = "The checkpoint is in it, still packed."
 _NOT_OURS: Final = "It is no TensorFlow checkpoint, and nothing is wrong with it."
 
-EMPTY: Final = Kind(
+EMPTY: Final = FileKind(
     "an empty file",
     "A download, a copy or a save that ended before the first byte, or a full disk.",
     "get the file again from where it came from",
 )
-_LFS: Final = Kind(
+_LFS: Final = FileKind(
     "a Git LFS pointer",
     "The repository was cloned without Git LFS, so this text of three lines stands for the file.",
     "git lfs install && git lfs pull",
 )
-_HTML: Final = Kind(
+_HTML: Final = FileKind(
     "a web page",
     "The server answered with a page (a log-in, a warning, an error), and it was saved under the "
     "name of the file.",
     "open {path} in a browser to see what it says, then download the file itself (on GitHub: "
     "the 'raw' link)",
 )
-_XML: Final = Kind(
+_XML: Final = FileKind(
     "an XML document",
     "Most likely the error message of a storage service (no access, no such object), saved under "
     "the name of the file.",
     "read {path}, then download the file again with the right address and credentials",
 )
-_JSON: Final = Kind(
+_JSON: Final = FileKind(
     "a JSON document",
     "Under the name of another file it is most likely the error message of a web service.",
     "read {path}; if it is an error, download the file again",
 )
-_STATE: Final = Kind(
+_STATE: Final = FileKind(
     "a state file",
     "It lists the checkpoints of its folder, as the file `checkpoint` does, and holds none.",
     "pass the prefix that it names, or its folder if it is called `checkpoint`",
 )
-_PYTORCH: Final = Kind(
-    "a PyTorch file", _NOT_OURS, "torch.load({path}, weights_only=True)  # with PyTorch"
+_PYTORCH: Final = FileKind(
+    "a PyTorch file", _NOT_OURS, "torch.load({literal}, weights_only=True)  # with PyTorch"
 )
-_PICKLE: Final = Kind(
+_PICKLE: Final = FileKind(
     "a Python pickle",
     _NOT_OURS + " Loading a pickle runs code that is in it: only do so if you trust its source.",
-    "pickle.load(open({path}, 'rb')), or torch.load({path}) if PyTorch wrote it",
+    "pickle.load(open({literal}, 'rb')), or torch.load({literal}) if PyTorch wrote it",
 )
-_KERAS: Final = Kind("a Keras 3 model", _NOT_OURS, "keras.saving.load_model({path})")
-_NPZ: Final = Kind("a NumPy archive (.npz)", _NOT_OURS, "numpy.load({path})")
-_ZIP: Final = Kind("a zip archive", _UNPACK, "unzip {path}")
-_HDF5: Final = Kind(
-    "an HDF5 file", _NOT_OURS + " Keras saves weights and models so (.h5).", "h5py.File({path})"
+_KERAS: Final = FileKind("a Keras 3 model", _NOT_OURS, "keras.saving.load_model({literal})")
+_NPZ: Final = FileKind("a NumPy archive (.npz)", _NOT_OURS, "numpy.load({literal})")
+_ZIP: Final = FileKind("a zip archive", _UNPACK, "unzip {path}")
+_HDF5: Final = FileKind(
+    "an HDF5 file", _NOT_OURS + " Keras saves weights and models so (.h5).", "h5py.File({literal})"
 )
-_SAFETENSORS: Final = Kind("a safetensors file", _NOT_OURS, "safetensors.numpy.load_file({path})")
-_ONNX: Final = Kind("an ONNX model", _NOT_OURS, "onnx.load({path})")
-_SAVED_MODEL: Final = Kind(
+_SAFETENSORS: Final = FileKind(
+    "a safetensors file", _NOT_OURS, "safetensors.numpy.load_file({literal})"
+)
+_ONNX: Final = FileKind("an ONNX model", _NOT_OURS, "onnx.load({literal})")
+_SAVED_MODEL: Final = FileKind(
     "the graph of a SavedModel",
     "It holds no weights: they are in the folder `variables` beside it.",
     "pass the folder that has saved_model.pb and variables/ in it",
 )
-_GRAPH: Final = Kind(
+_GRAPH: Final = FileKind(
     "a GraphDef (frozen graph)",
     "A graph of TensorFlow 1 with its weights as constants: no checkpoint, and it cannot be made "
     "one without its variables' names.",
-    "tf.compat.v1.GraphDef.FromString(open({path}, 'rb').read())  # with TensorFlow",
+    "tf.compat.v1.GraphDef.FromString(open({literal}, 'rb').read())  # with TensorFlow",
 )
-_EVENTS: Final = Kind("an event file of TensorBoard", _NOT_OURS, "tensorboard --logdir FOLDER")
+_EVENTS: Final = FileKind("an event file of TensorBoard", _NOT_OURS, "tensorboard --logdir FOLDER")
 
 _MAGIC: Final = (  # offset, bytes, kind
     (0, b"version https://git-lfs.github.com/spec/", _LFS),
     (0, b"\x89HDF\r\n\x1a\n", _HDF5),
-    (0, b"\x93NUMPY", Kind("a NumPy array (.npy)", _NOT_OURS, "numpy.load({path})")),
-    (0, b"\x1f\x8b", Kind("a gzip archive", _UNPACK, "tar -xzf {path}, or gunzip {path}")),
-    (0, b"BZh", Kind("a bzip2 archive", _UNPACK, "tar -xjf {path}, or bunzip2 {path}")),
-    (0, b"\xfd7zXZ\0", Kind("an xz archive", _UNPACK, "tar -xJf {path}, or unxz {path}")),
-    (0, b"7z\xbc\xaf\x27\x1c", Kind("a 7-Zip archive", _UNPACK, "7z x {path}")),
-    (0, b"\x28\xb5\x2f\xfd", Kind("a zstd archive", _UNPACK, "tar --zstd -xf {path}")),
-    (0, b"Rar!\x1a\x07", Kind("a RAR archive", _UNPACK, "unrar x {path}")),
-    (257, b"ustar", Kind("a tar archive", _UNPACK, "tar -xf {path}")),
-    (0, b"GGUF", Kind("a GGUF file", _NOT_OURS, "load it with llama.cpp")),
-    (4, b"TFL3", Kind("a TensorFlow Lite model", _NOT_OURS, "tf.lite.Interpreter({path})")),
+    (0, b"\x93NUMPY", FileKind("a NumPy array (.npy)", _NOT_OURS, "numpy.load({literal})")),
+    (0, b"\x1f\x8b", FileKind("a gzip archive", _UNPACK, "tar -xzf {path}, or gunzip {path}")),
+    (0, b"BZh", FileKind("a bzip2 archive", _UNPACK, "tar -xjf {path}, or bunzip2 {path}")),
+    (0, b"\xfd7zXZ\0", FileKind("an xz archive", _UNPACK, "tar -xJf {path}, or unxz {path}")),
+    (0, b"7z\xbc\xaf\x27\x1c", FileKind("a 7-Zip archive", _UNPACK, "7z x {path}")),
+    (0, b"\x28\xb5\x2f\xfd", FileKind("a zstd archive", _UNPACK, "tar --zstd -xf {path}")),
+    (0, b"Rar!\x1a\x07", FileKind("a RAR archive", _UNPACK, "unrar x {path}")),
+    (257, b"ustar", FileKind("a tar archive", _UNPACK, "tar -xf {path}")),
+    (0, b"GGUF", FileKind("a GGUF file", _NOT_OURS, "load it with llama.cpp")),
+    (4, b"TFL3", FileKind("a TensorFlow Lite model", _NOT_OURS, "tf.lite.Interpreter({literal})")),
     (0, b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", _PYTORCH),
     (24, b"brain.Event:", _EVENTS),
     (23, b"brain.Event:", _EVENTS),
@@ -133,7 +135,7 @@ _NUMBERED: Final = re.compile(r"(?P<stem>.*?) ?\((?P<number>\d{1,3})\)(?P<rest>(
 _SUFFIXES: Final = (".txt", ".download", ".crdownload", ".partial", ".part", ".bin", ".dms")
 
 
-def recognise(head: bytes, size: int, name: str) -> Kind | None:
+def recognise(head: bytes, size: int, name: str) -> FileKind | None:
     """Return what a file is, or None if it may be anything: a data file, say, has no magic.
 
     `head` are its first `HEAD_SIZE` bytes or less, `size` all of its bytes, `name` its last path
@@ -151,41 +153,41 @@ def recognise(head: bytes, size: int, name: str) -> Kind | None:
     return None
 
 
-def _test_text(head: bytes, size: int, name: str) -> Kind | None:
+def _test_text(head: bytes, size: int, name: str) -> FileKind | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:32].lower()
     return next((kind for start, kind in _TEXT_STARTS if text.startswith(start)), None)
 
 
-def _test_zip(head: bytes, size: int, name: str) -> Kind | None:
+def _test_zip(head: bytes, size: int, name: str) -> FileKind | None:
     if not head.startswith(b"PK\x03\x04"):
         return None
     return next((kind for member, kind in _IN_ZIP if member in head), _ZIP)
 
 
-def _test_safetensors(head: bytes, size: int, name: str) -> Kind | None:
+def _test_safetensors(head: bytes, size: int, name: str) -> FileKind | None:
     length = int.from_bytes(head[:8], "little")
     is_one = 2 <= length <= size - 8 and head[8:10].lstrip().startswith(b"{")
     return _SAFETENSORS if is_one and b'"' in head[9:64] else None
 
 
-def _test_pickle(head: bytes, size: int, name: str) -> Kind | None:
+def _test_pickle(head: bytes, size: int, name: str) -> FileKind | None:
     is_protocol = len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5
     return _PICKLE if is_protocol and head[2:3] in b"\x95}]({c\x8a" else None
 
 
-def _test_saved_model(head: bytes, size: int, name: str) -> Kind | None:
+def _test_saved_model(head: bytes, size: int, name: str) -> FileKind | None:
     is_one = head.startswith(b"\x08\x01\x12") or name == "saved_model.pbtxt"
     return _SAVED_MODEL if is_one and name.startswith("saved_model.pb") else None
 
 
-def _test_onnx(head: bytes, size: int, name: str) -> Kind | None:
+def _test_onnx(head: bytes, size: int, name: str) -> FileKind | None:
     """An ir_version below 32, then the name of a producer or a version of operators."""
     is_one = len(head) > 3 and head[0] == 0x08 and 0 < head[1] < 32 and head[2] in b"\x12\x3a\x42"
     is_named = is_one and head[2] == 0x12 and head[4 : 4 + min(head[3], 64)].isascii()
     return _ONNX if is_one and (is_named or name.endswith(".onnx")) else None
 
 
-def _test_graph(head: bytes, size: int, name: str) -> Kind | None:
+def _test_graph(head: bytes, size: int, name: str) -> FileKind | None:
     """A node first: its name, then the name of its operator."""
     if not head.startswith(b"\x0a"):
         return None
@@ -214,7 +216,7 @@ def guess_format(head: bytes) -> str:
     return {b"\x0a": "V1", b"\x08": "V2"}.get(first, "")
 
 
-_TESTS: Final[tuple[Callable[[bytes, int, str], Kind | None], ...]] = (
+_TESTS: Final[tuple[Callable[[bytes, int, str], FileKind | None], ...]] = (
     _test_text,
     _test_zip,
     _test_safetensors,

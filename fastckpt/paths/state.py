@@ -19,6 +19,7 @@ from .lookup import checkpoint_exists
 
 __all__ = [
     "CheckpointState",
+    "encode_state",
     "get_checkpoint_state",
     "latest_checkpoint",
     "make_state",
@@ -71,6 +72,11 @@ def read_state(path: str) -> CheckpointState:
 
 def write_state(path: str, state: CheckpointState, *, sync: bool = True) -> None:
     """Write a state file at once, with the text that TensorFlow 1.15 writes."""
+    replace_file(path, encode_state(state), sync=sync)
+
+
+def encode_state(state: CheckpointState) -> bytes:
+    """Return the text of a state file, as TensorFlow 1.15 writes it."""
     last = state.last_preserved_timestamp
     values = {
         "model_checkpoint_path": [state.model_checkpoint_path],
@@ -78,7 +84,7 @@ def write_state(path: str, state: CheckpointState, *, sync: bool = True) -> None
         "all_model_checkpoint_timestamps": state.all_model_checkpoint_timestamps,
         "last_preserved_timestamp": [last] if last else [],  # a default is not written
     }
-    replace_file(path, textproto.encode(_FIELDS, values), sync=sync)
+    return textproto.encode(_FIELDS, values)
 
 
 def get_checkpoint_state(

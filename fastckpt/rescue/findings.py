@@ -1,44 +1,55 @@
-"""What `doctor` says: facts about checkpoints and findings, and how they print."""
+"""Findings of `doctor`: their fields, how they print, and the commands that they advise."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from ..format.magic import Kind
+from ..format.magic import FileKind
+from ..text import count, printable
 
-__all__ = ["CheckpointSummary", "Diagnosis", "Finding", "Notes", "name_some", "quote"]
+__all__ = [
+    "CheckpointSummary",
+    "Diagnosis",
+    "Finding",
+    "Notes",
+    "command",
+    "name_some",
+    "quote",
+    "salvage_command",
+]
 
 Severity = Literal["error", "warning", "note"]
 
 _OS_ERRORS: Final = {
     errno.EACCES: (
-        "You may not read it, or not enter one of the folders above it.",
+        "Permission to read the file, or to enter a folder above it, is missing.",
         "ls -ld {path}; chmod u+r {path}  # if it is yours",
     ),
-    errno.ENOENT: ("There is nothing of that name.", "ls {path}*"),
+    errno.ENOENT: ("No file has that name.", "ls {path}*"),
     errno.ENOTDIR: (
-        "Something before the last slash is a file, not a folder.",
+        "A file, not a folder, stands before the last slash.",
         "pass the path without what follows that file",
     ),
     errno.ENAMETOOLONG: ("No file can have a name of that length.", "pass the path of a file"),
     errno.ELOOP: ("A symbolic link leads back to itself.", "ls -l {path}"),
     errno.EINVAL: ("It is a pipe, a device or a socket.", "copy it into a file, and pass that"),
 }
-_SOME: Final = 5  # names in a sentence, before it says how many more
+_SOME: Final = 5  # names in a sentence; the others are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that a person should know.
+    """One fact about a path, and what to do about it.
 
     An "error" keeps something from being read or makes it wrong, a "warning" is out of order and
-    can be read, a "note" needs nothing to be done. `what` is the finding in a few words, `where`
-    the path that it is about, `why` how it came about and what it means, `todo` what to do: a
-    command or call to type where there is one.
+    can be read, a "note" needs no action. `what` is the finding in a few words, `where` the path
+    concerned, `why` the cause and the consequence, `todo` the remedy, line by line: where possible
+    commands for a POSIX shell, which run as they stand.
     """
 
     severity: Severity
@@ -49,18 +60,18 @@ class Finding:
 
     def __str__(self) -> str:
         lines = [f"{self.severity}: {self.what}", f"  where: {self.where}", f"  why:   {self.why}"]
-        first, *rest = self.todo.splitlines() or [""]
+        first, *rest = self.todo.split("\n")
         if first:
             lines.append(f"  do:    {first}")
-        return "\n".join([*lines, *(" " * 9 + line for line in rest)])
+        return "\n".join(map(printable, [*lines, *(" " * 9 + line for line in rest)]))
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSummary:
-    """A checkpoint that is there: `prefix` is what to pass to `read`.
+    """One checkpoint that was found: `prefix` is what to pass to `read`.
 
-    `format` is "V2" or "V1", `tensors` how many can be listed, `problems` what is wrong with them,
-    in words; there is none if the checkpoint is whole, as far as it was looked at.
+    `format` is "V2" or "V1", `tensors` the number of tensors that can be listed, `problems` their
+    problems in words: none for a checkpoint that is whole, as far as it was read.
     """
 
     prefix: str
@@ -70,21 +81,20 @@ class CheckpointSummary:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing was found to be wrong."""
+        """Whether no problem was found."""
         return not self.problems
 
     def __str__(self) -> str:
-        count = f"{self.tensors} tensor{'' if self.tensors == 1 else 's'}"
         state = "whole" if self.is_whole else f"broken, problems: {len(self.problems)}"
-        return f"{self.prefix}: {self.format}, {count}, {state}"
+        return printable(f"{self.prefix}: {self.format}, {count(self.tensors, 'tensor')}, {state}")
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What `doctor` found at a path: the checkpoints, and what there is to say about them.
+    """The result of `doctor`: the checkpoints at a path, and findings about them, errors first.
 
-    `is_verified` is whether every byte was read. Prints as text for people;
-    `dataclasses.asdict` makes JSON of it.
+    `is_verified` tells whether every byte was read. `str` gives text for people,
+    `dataclasses.asdict` what JSON can hold.
     """
 
     path: str
@@ -94,11 +104,11 @@ class Diagnosis:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether there is a checkpoint, and neither an error nor a warning."""
+        """Whether there is a checkpoint, and no error or warning."""
         return bool(self.checkpoints) and all(each.severity == "note" for each in self.findings)
 
     def __str__(self) -> str:
-        lines = [self.path, *(f"  {each}" for each in self.checkpoints)]
+        lines = [printable(self.path), *(f"  {each}" for each in self.checkpoints)]
         for finding in self.findings:
             lines += ["", str(finding)]
         if self.is_healthy:
@@ -109,26 +119,29 @@ class Diagnosis:
 
 @dataclass(slots=True)
 class Notes:
-    """Takes down what is found, in the order of severity in the end."""
+    """Collects checkpoints by their prefix, and findings; the same finding twice is one."""
 
     is_verifying: bool
-    checkpoints: list[CheckpointSummary] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    checkpoints: dict[str, CheckpointSummary] = field(default_factory=dict)
+    findings: dict[Finding, None] = field(default_factory=dict)
 
     def add(self, severity: Severity, what: str, where: str, why: str, todo: str = "") -> None:
-        """Take down a finding; the same one twice is one."""
-        found = Finding(severity, what, where, why, todo)
-        if found not in self.findings:
-            self.findings.append(found)
+        """Add a finding."""
+        self.findings[Finding(severity, what, where, why, todo)] = None
 
-    def add_kind(self, kind: Kind, path: str, severity: Severity = "error") -> None:
-        """Take down that a file is something else than a checkpoint."""
-        self.add(
-            severity, f"this is {kind.name}", path, kind.why, kind.todo.format(path=quote(path))
-        )
+    def add_checkpoint(
+        self, prefix: str, format: str, tensors: int, problems: Iterable[str] = ()
+    ) -> None:
+        """Add a checkpoint and what is wrong with it, in words."""
+        self.checkpoints[prefix] = CheckpointSummary(prefix, format, tensors, tuple(problems))
+
+    def add_kind(self, kind: FileKind, path: str, severity: Severity = "error") -> None:
+        """Add the finding that a file is something else than a checkpoint."""
+        todo = kind.todo.format(path=quote(path), literal=ascii(path))
+        self.add(severity, f"this is {kind.name}", path, kind.why, todo)
 
     def add_os_error(self, error: OSError, path: str) -> None:
-        """Take down what the system says of a path."""
+        """Add what the system says of a path."""
         where = os.fsdecode(error.filename) if error.filename else path
         reason, todo = _OS_ERRORS.get(error.errno or 0, ("", ""))
         self.add(
@@ -139,6 +152,10 @@ class Notes:
             todo.format(path=quote(where)),
         )
 
+    def has_errors(self) -> bool:
+        """Whether a finding is an error."""
+        return any(each.severity == "error" for each in self.findings)
+
     def sorted(self) -> Iterator[Finding]:
         """Yield the findings, errors first."""
         for severity in ("error", "warning", "note"):
@@ -146,13 +163,34 @@ class Notes:
 
 
 def quote(path: str) -> str:
-    """Return a path as it can be typed, in a shell and in Python alike where that can be."""
-    shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return f"'{shown}'" if "'" not in shown else repr(shown)
+    """Return a path as one word of a POSIX shell that is no option and has no control character."""
+    path = f"./{path}" if path.startswith("-") else path
+    if path.isprintable():
+        return shlex.quote(path)
+    return "$'" + "".join(map(_escape, path)) + "'"
+
+
+def _escape(character: str) -> str:
+    """Return a character as it stands between ``$'`` and ``'``."""
+    if character in "\\'":
+        return "\\" + character
+    if character.isprintable():
+        return character
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
+
+
+def command(verb: str, path: str, *options: str) -> str:
+    """Return the command line ``fastckpt VERB PATH OPTIONS``."""
+    return " ".join(["fastckpt", verb, quote(path), *options])
+
+
+def salvage_command(path: str) -> str:
+    """Return the command that saves what verifies beside a broken checkpoint."""
+    return command("doctor", path, "--salvage", quote(f"{path}-salvaged"))
 
 
 def name_some(names: list[str]) -> str:
-    """Return names as words: the first few, and how many more."""
+    """Return names as words: the first few, and the number of the others."""
     more = len(names) - _SOME
     text = ", ".join(repr(name) for name in names[:_SOME])
     return f"{text} and {more} more" if more > 0 else text

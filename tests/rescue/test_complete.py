@@ -1,30 +1,20 @@
 """Interrupted saves completed and discarded wherever they were killed; state files repaired."""
 
 import os
-import shlex
 import shutil
 import textwrap
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from diagnoses import TOKEN, type_in
 from fresh import DIE_AT, run
-from places import GOLDEN
 
 import fastckpt
 from fastckpt.bundle.names import list_files
-from fastckpt.paths.state import read_state
-from fastckpt.rescue.complete import (
-    complete,
-    discard,
-    find_interrupted,
-    rebuild_state,
-    repair_state,
-)
+from fastckpt.rescue.complete import complete, discard, find_interrupted
 from fastckpt.rescue.doctor import doctor
 
-TOKEN = "0123456789abcdef"
 MOMENTS = 80  # calls that change a folder or a file; a save of three shards makes fewer
 KILL = f"""
     import os, sys
@@ -169,14 +159,6 @@ def is_leftover(finding):
     return "interrupted" in finding.what or "another save" in finding.what
 
 
-def type_in(line):
-    if line.startswith("rm "):
-        for path in shlex.split(line)[1:]:
-            os.unlink(path)
-    else:
-        eval(line, {"fastckpt": SimpleNamespace(complete=complete, discard=discard)})
-
-
 @pytest.fixture
 def interrupted(tmp_path):
     """A save whose files are all staged, over no checkpoint."""
@@ -195,14 +177,15 @@ def test_damaged_data_is_not_completed(interrupted):
         complete(interrupted)
 
     assert len(staged(interrupted)) == 2
-    assert find_interrupted(interrupted, verify=False)[0].problem is None
-    assert isinstance(find_interrupted(interrupted)[0].problem, fastckpt.ChecksumError)
+    save = find_interrupted(interrupted)[0]
+    assert save.find_problem(verify=False) is None
+    assert isinstance(save.find_problem(), fastckpt.ChecksumError)
 
 
 def test_missing_data_is_not_completed(interrupted):
     os.unlink(f"{interrupted}.data-00000-of-00001.tmp-{TOKEN}")
 
-    with pytest.raises(FileNotFoundError, match="data file 1 of 1"):
+    with pytest.raises(FileNotFoundError, match="data file 1 of the interrupted save"):
         complete(interrupted)
 
 
@@ -271,91 +254,3 @@ def test_arrays_of_the_old_checkpoint_stay_what_they_are(interrupted):
 
     assert (view == 7).all()
     assert sorted(fastckpt.read(interrupted)) == ["a", "b"]
-
-
-# ---- state files
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for path in (GOLDEN / "tf2_manager").iterdir():
-        if path.name != "expected.json":
-            shutil.copy2(path, tmp_path / path.name)
-    return tmp_path
-
-
-def test_folder_without_checkpoints_has_no_state(tmp_path):
-    assert rebuild_state(tmp_path) is None
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        repair_state(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("content", [None, b"", b"\x89PNG", b'model_checkpoint_path: "run'])
-def test_state_is_rebuilt_in_the_order_of_numbers(folder, content):
-    (folder / "checkpoint").unlink()
-    if content is not None:
-        (folder / "checkpoint").write_bytes(content)
-    for i, step in enumerate((400, 500, 300)):
-        os.utime(folder / f"run-{step}.index", (i, i))
-
-    state = repair_state(folder)
-
-    assert state.model_checkpoint_path == "run-500"
-    assert state.all_model_checkpoint_paths == ("run-300", "run-400", "run-500")
-    assert read_state(str(folder / "checkpoint")) == state
-    assert fastckpt.read(folder).path == str(folder / "run-500")
-
-
-def test_newest_of_several_names_is_the_one_that_was_written_last(folder):
-    (folder / "checkpoint").unlink()
-    fastckpt.write(folder / "best-7", {"a": np.zeros(1)})
-    os.utime(folder / "run-500.index", (0, 0))
-
-    state = rebuild_state(folder)
-
-    assert state.model_checkpoint_path == "best-7"
-    assert state.all_model_checkpoint_paths == ("best-7",)
-
-
-def test_state_keeps_times_and_loses_what_is_gone(folder):
-    before = read_state(str(folder / "checkpoint"))
-    for path in [*folder.glob("run-400*"), *folder.glob("run-500*")]:
-        path.unlink()
-
-    state = repair_state(folder)
-
-    assert state.model_checkpoint_path == "run-300"
-    assert state.all_model_checkpoint_paths == ("run-300",)
-    assert state.all_model_checkpoint_timestamps == before.all_model_checkpoint_timestamps[:1]
-    assert state.last_preserved_timestamp == before.last_preserved_timestamp
-
-
-def test_state_that_is_right_stays_as_it_is(folder):
-    fastckpt.write(folder / "kept-by-hand", {"a": np.zeros(1)})
-    text = (folder / "checkpoint").read_bytes()
-
-    repair_state(folder)
-
-    assert (folder / "checkpoint").read_bytes() == text
-
-
-def test_paths_of_a_moved_folder_lead_to_it_again(folder):
-    text = (folder / "checkpoint").read_text()
-    (folder / "checkpoint").write_text(text.replace('"run-', '"/old/place/run-'))
-
-    repair_state(folder)
-
-    assert (folder / "checkpoint").read_text() == text
-
-
-def test_v1_checkpoints_are_listed(tmp_path):
-    for case in ("v1_plain/model.ckpt-2", "v1_plain/model.ckpt-3"):
-        shutil.copy(GOLDEN / case, tmp_path)
-    for path in (GOLDEN / "v1_sharded").glob("model.ckpt-5-*"):
-        shutil.copy(path, tmp_path)
-
-    state = rebuild_state(tmp_path)
-
-    assert state.model_checkpoint_path == "model.ckpt-5-?????-of-00003"
-    assert len(state.all_model_checkpoint_paths) == 3

@@ -1,16 +1,16 @@
 """Interrupted saves of V1 checkpoints completed and discarded wherever they were killed."""
 
 import os
-import shlex
 import shutil
 import textwrap
 
 import numpy as np
 import pytest
+from diagnoses import type_in
 from fresh import DIE_AT, run
 
 import fastckpt
-from fastckpt.rescue.complete_v1 import find_interrupted_v1
+from fastckpt.rescue.complete import find_interrupted
 from fastckpt.v1.writer import write_v1
 
 MOMENTS = 80  # calls that change a folder or a file; a save of three shards makes fewer
@@ -94,7 +94,7 @@ def test_complete_makes_the_new_checkpoint_or_leaves_the_old_one(moments):
         except (fastckpt.CheckpointError, OSError):
             done = False
         assert value(path) == (2 if done else before)
-        assert not done or not find_interrupted_v1(str(path))
+        assert not done or not find_interrupted(path)
         results.add(done)
 
     assert results == {True, False}
@@ -113,7 +113,7 @@ def test_discard_brings_the_old_checkpoint_back_or_says_that_it_cannot(moments):
             assert value(path) == 2
         else:
             assert value(path) == (before if before is not None else old)
-        assert not find_interrupted_v1(str(path))
+        assert not find_interrupted(path)
 
 
 def test_what_doctor_says_to_type_helps_at_every_moment(moments):
@@ -128,14 +128,6 @@ def test_what_doctor_says_to_type_helps_at_every_moment(moments):
 
 def is_leftover(finding):
     return "interrupted save" in finding.what or "dead writer" in finding.what
-
-
-def type_in(line):
-    if line.startswith("rm "):
-        for path in shlex.split(line)[1:]:
-            os.unlink(path)
-    else:
-        eval(line, {"fastckpt": fastckpt})
 
 
 def test_next_save_removes_what_was_left(moments, killed):

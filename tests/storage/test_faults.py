@@ -118,7 +118,7 @@ STARVED = """
     import resource, signal, sys, numpy, fastckpt
     from concurrent.futures import ThreadPoolExecutor
     import fastckpt.analysis.stats, fastckpt.analysis.diff
-    import fastckpt.rescue.doctor, fastckpt.rescue.complete_v1
+    import fastckpt.rescue.doctor
     folder, act = sys.argv[1:]
     signal.alarm(50)
     prefix = folder + "/large"
