@@ -138,6 +138,9 @@ class Checkpoint(Mapping[str, "npt.NDArray[Any]"], ABC):
         with `mode="c"`, and may be unaligned. Otherwise the array is a copy: private, writable,
         verified. `copy=True` always copies; `copy=False` raises `ValueError` instead.
 
+        Copies are in native byte order. A view is little-endian on every machine, so on a
+        big-endian one its dtype is, say, `<f4`.
+
         Strings are object arrays of `bytes`. Raises `TensorNotFoundError`, `FormatError`,
         `ChecksumError`, and `UnsupportedError` for variants, resources and more dimensions than
         NumPy has.

@@ -222,7 +222,7 @@ def _is_telling(tensor: _Tensor) -> bool:
     dtype = by_number(tensor.content[0])
     if tensor.size > _CONSTANT_SIZE or dtype is None or not dtype.is_fixed:
         return True
-    constants = (np.full(tensor.size // dtype.item_size, value, dtype.numpy) for value in (0, 1))
+    constants = (np.full(tensor.size // dtype.item_size, value, dtype.stored) for value in (0, 1))
     return not any(_holds_only(tensor, each.view(np.uint8).data) for each in constants)
 
 

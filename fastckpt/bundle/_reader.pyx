@@ -359,7 +359,7 @@ cdef class BundleReader:
             self._verify_first(name)
         for i in range(entry.rank):
             dims[i] = <npy_intp>entry.dims[i]
-        numpy_dtype = row.numpy()
+        numpy_dtype = row.stored()
         Py_INCREF(numpy_dtype)  # stolen by the call, as the map is by the next one
         array = PyArray_NewFromDescr(ndarray, numpy_dtype, <int>entry.rank, dims, NULL,
                                      shard.data + entry.offset, self._view_flags, None)

@@ -18,6 +18,7 @@ from ..format._record import Entry, decode_entry, encode_name, slice_key
 from ..format.dtypes import STRING, DType, dtype_of
 from ..format.shapes import MAX_SIZE, check_rank, check_size
 from ..format.slices import Box, Region, byte_runs, find_tiling_fault, overlap, resolve, spell
+from ..format.values import to_native
 from ..storage.local import File, empty_bytes
 
 if TYPE_CHECKING:
@@ -198,19 +199,13 @@ def _read_plain(source: Source, entry: Entry, what: str) -> npt.NDArray[Any]:
         return _read_strings(source, file, entry, dtype, what)
     raw = empty_bytes(entry.size)
     _compare(file, entry, file.read_into(raw.data, entry.offset, what), what)
-    _to_native(source, raw, dtype)
+    to_native(dtype, raw, source.byteorder)
     return raw.view(dtype.numpy).reshape(entry.shape)
 
 
 def _compare(file: File, entry: Entry, actual: int, what: str) -> None:
     if actual != entry.crc32c:
         raise ChecksumError(file.path, what, entry.crc32c, actual, offset=entry.offset)
-
-
-def _to_native(source: Source, raw: npt.NDArray[np.uint8], dtype: DType) -> None:
-    """Swap the bytes of a big-endian file's elements in place."""
-    if source.byteorder == "big" and dtype.swap_size:
-        raw.view(f"u{dtype.swap_size}").byteswap(inplace=True)
 
 
 def _read_strings(
@@ -254,7 +249,7 @@ def _read_runs(source: Source, entry: Entry, region: Region, what: str) -> npt.N
     for i, offset in enumerate(runs.offsets):
         file.read_into(buffer.data, entry.offset + offset, what)
         targets[i] = source_items
-    _to_native(source, array.reshape(-1).view(np.uint8), dtype)
+    to_native(dtype, array.reshape(-1).view(np.uint8), source.byteorder)
     return array
 
 

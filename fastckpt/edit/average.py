@@ -269,7 +269,7 @@ def _read_chunks(entry: Entry, file: File, dtype: DType, step: int, what: str) -
     for at in range(0, entry.size, step):
         chunk = file.read(entry.offset + at, min(step, entry.size - at), what)
         crc = crc32c(chunk, crc)
-        yield np.frombuffer(chunk, dtype.numpy)
+        yield np.frombuffer(chunk, dtype.stored)
     if crc != entry.crc32c:
         raise ChecksumError(file.path, what, entry.crc32c, crc, offset=entry.offset)
 

@@ -39,7 +39,8 @@ SPAN = _SPAN        # (start, end) of what is left to be decoded when it is aske
 
 cdef int _MAX_DEPTH = 100  # what protobuf's own parsers allow
 cdef list _WIRE_TYPES = [FCK_WIRE_VARINT, FCK_WIRE_VARINT, FCK_WIRE_FIXED32, FCK_WIRE_FIXED64]
-cdef list _NUMPY = [np.dtype("<i8"), np.dtype("?"), np.dtype("<f4"), np.dtype("<f8")]
+cdef list _NUMPY = [np.dtype("i8"), np.dtype("?"), np.dtype("f4"), np.dtype("f8")]
+cdef list _PACKED = [None, None, np.dtype("<f4"), np.dtype("<f8")]  # as messages have them
 cdef list _DEFAULTS = [0, False, 0.0, 0.0, "", b"", None, None]
 
 
@@ -258,14 +259,14 @@ cdef class _Decoder:
         cdef uint8_t[::1] raw
         cdef fck_status status = FCK_OK
         if kind == _FLOAT or kind == _DOUBLE:
-            dtype = _NUMPY[kind]
+            dtype = _PACKED[kind]
             if size % dtype.itemsize:
                 raise self.error(begin, f"expected items of {dtype.itemsize} bytes, got {size}")
             array = np.empty(size // dtype.itemsize, dtype)
             if size > 0:
                 raw = array.view(np.uint8)
                 memcpy(&raw[0], begin, size)
-            return array
+            return array.astype(_NUMPY[kind], copy=False)
         with nogil:
             for i in range(size):
                 count += begin[i] < 0x80  # the last byte of a varint
@@ -431,7 +432,7 @@ cdef int _append_packed(fck_buf *out, _Field row, value) except -1:
     if len(value) == 0:
         return 0
     if row.kind == _FLOAT or row.kind == _DOUBLE:
-        data = np.ascontiguousarray(value, _NUMPY[row.kind]).tobytes()
+        data = np.ascontiguousarray(value, _PACKED[row.kind]).tobytes()
         check(fck_append_bytes(out, row.number, <const uint8_t *><const char *>data, len(data)),
               "", "")
         return 0

@@ -18,8 +18,10 @@ cdef class Row:
     cdef readonly uint32_t item_size
     cdef readonly uint32_t swap_size
     cdef object _numpy              # np.dtype; None until it is first used
+    cdef object _stored             # the same in the byte order of data files
 
     cdef object numpy(self)
+    cdef object stored(self)
 
 
 cdef class TensorInfo:

@@ -271,6 +271,12 @@ cdef class Row:
                 self._numpy = self.dtype.numpy
             return self._numpy
 
+    cdef object stored(self):
+        with cython.critical_section(self):
+            if self._stored is None:
+                self._stored = self.dtype.stored
+            return self._stored
+
 
 cdef list _ROWS = [
     Row(by_number(number)) if by_number(number) else None
@@ -291,8 +297,8 @@ cdef Row row_of(int number, path, str name):
 cdef class TensorInfo:
     """What an index says of a tensor. Made without touching the data.
 
-    `dtype` is the NumPy dtype of the array that reading gives (object for strings, variants and
-    resources), `tf_dtype` the name that `tf.DType.name` gives. `nbytes` is the size in the
+    `dtype` is the NumPy dtype of the tensor, in native byte order (object for strings, variants
+    and resources), `tf_dtype` the name that `tf.DType.name` gives. `nbytes` is the size in the
     data files. `shard`, `offset` (bytes in that shard) and `crc32c` (not masked) are None for a
     partitioned tensor, whose `slices` holds a tuple of `slice` objects per part; it is empty
     for every other tensor. A V1 file encodes its tensors: `offset` and `crc32c` are None.

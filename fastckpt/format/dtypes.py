@@ -26,7 +26,16 @@ class DType:
     one byte uses, and is 0 for every other type.
     """
 
-    __slots__ = ("_numpy", "item_size", "mask", "name", "number", "numpy_name", "swap_size")
+    __slots__ = (
+        "_numpy",
+        "_stored",
+        "item_size",
+        "mask",
+        "name",
+        "number",
+        "numpy_name",
+        "swap_size",
+    )
 
     def __init__(
         self,
@@ -44,24 +53,33 @@ class DType:
         self.swap_size = swap_size
         self.mask = mask
         self._numpy: np.dtype[Any] | None = None
+        self._stored: np.dtype[Any] | None = None
 
     @property
     def numpy(self) -> np.dtype[Any]:
-        """NumPy's dtype, little-endian; object for strings, variants and resources."""
+        """NumPy's dtype, in native byte order; object for strings, variants and resources."""
         if self._numpy is None:
             self._numpy = self._resolve()
         return self._numpy
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """The same dtype in the byte order of data files, little-endian."""
+        if self._stored is None:
+            is_native = sys.byteorder == "little" or not self.swap_size
+            self._stored = self.numpy if is_native else self.numpy.newbyteorder("<")
+        return self._stored
 
     def _resolve(self) -> np.dtype[Any]:
         import numpy as np
 
         try:
-            dtype = np.dtype(self.numpy_name)
+            return np.dtype(self.numpy_name)
         except TypeError:  # not one of NumPy's own
             import ml_dtypes
 
-            dtype = np.dtype(getattr(ml_dtypes, self.numpy_name))
-        return dtype if sys.byteorder == "little" else dtype.newbyteorder("<")
+            dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, self.numpy_name))
+            return dtype
 
     @property
     def is_fixed(self) -> bool:

@@ -13,17 +13,18 @@ from .dtypes import STRING, DType, by_numpy_name
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["encode_value", "payload"]
+__all__ = ["encode_value", "payload", "to_native"]
 
 _BY_NUMPY: dict[np.dtype[Any], DType] = {}  # what by_numpy_name gave, by dtype: the fast way
 
-_BIG_ENDIAN: Final = ">" if sys.byteorder == "little" else ">="
+_IS_LITTLE_ENDIAN: Final = sys.byteorder == "little"
+_SWAPPED: Final = ">" if _IS_LITTLE_ENDIAN else "<"
 _STRING_KINDS: Final = "SUT"  # bytes, str, and NumPy 2's StringDType
 _SMALL: Final = 4096  # bytes; up to here a copy is faster than making a view
 
 
 def encode_value(name: str, value: object) -> tuple[DType, npt.NDArray[Any]]:
-    """Return what to write for a value: its type, and a little-endian array of it.
+    """Return what to write for a value: its type, and an array of it in native byte order.
 
     Strings come back as an object array of `bytes`, `str` encoded as UTF-8; NumPy's fixed-width
     strings have lost the NULs that they ended with, lists and object arrays keep them. Any other
@@ -36,8 +37,8 @@ def encode_value(name: str, value: object) -> tuple[DType, npt.NDArray[Any]]:
     dtype = _BY_NUMPY.get(array.dtype) or _find_dtype(name, array)
     if dtype is STRING:
         return dtype, _encode_strings(name, array)
-    if array.dtype.byteorder in _BIG_ENDIAN:
-        array = array.astype(array.dtype.newbyteorder("<"))
+    if array.dtype.byteorder in _SWAPPED:
+        array = array.astype(array.dtype.newbyteorder("="))
     return dtype, array
 
 
@@ -99,7 +100,9 @@ def _encode_each(name: str, values: Iterable[object]) -> Iterable[bytes]:
 
 
 def payload(dtype: DType, array: npt.NDArray[Any]) -> bytes | memoryview:
-    """Return the bytes of a fixed-size tensor in C order: a view where that is possible."""
+    """Return the little-endian bytes of a fixed-size tensor in C order: a view if possible."""
+    if not _IS_LITTLE_ENDIAN:
+        array = array.astype(dtype.stored, copy=False)
     if array.nbytes <= _SMALL:
         data = array.tobytes()
         return bytes(byte & dtype.mask for byte in data) if dtype.mask else data
@@ -108,3 +111,9 @@ def payload(dtype: DType, array: npt.NDArray[Any]) -> bytes | memoryview:
     if dtype.mask and (raw & ~np.uint8(dtype.mask)).any():
         raw = raw & np.uint8(dtype.mask)
     return raw.data
+
+
+def to_native(dtype: DType, raw: npt.NDArray[np.uint8], byteorder: str) -> None:
+    """Swap the bytes of elements in place if `byteorder`, their own, is not this machine's."""
+    if byteorder != sys.byteorder and dtype.swap_size:
+        raw.view(f"u{dtype.swap_size}").byteswap(inplace=True)

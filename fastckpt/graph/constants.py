@@ -109,7 +109,7 @@ def decode_tensor(source: Source, span: Span, what: str) -> npt.NDArray[Any]:
         if end - start != count * dtype.item_size:
             problem = f"expected {count * dtype.item_size} bytes for {shape}, got {end - start}"
             raise FormatError(source.path, what, problem, offset=start)
-        values = _from_bytes(dtype, source.data[start:end])
+        values = _from_bytes(dtype, source.data[start:end], dtype.stored)
     else:
         values = _decode_values(source, span, dtype, what)
     array = _fill(source, values, shape, what)
@@ -135,21 +135,22 @@ def _decode_values(source: Source, span: Span, dtype: DType, what: str) -> npt.N
         strings[:] = found
         return strings
     if isinstance(found, bytes):
-        return _from_bytes(dtype, np.frombuffer(found, np.uint8))
+        return _from_bytes(dtype, np.frombuffer(found, np.uint8), dtype.stored)
     if found.dtype == np.int64:  # cut down to the width of an element, as C does it
-        found = found.astype(f"<u{dtype.item_size}")
+        found = found.astype(f"u{dtype.item_size}")
     raw = found.view(np.uint8)
     if raw.size % dtype.item_size:
         raise FormatError(source.path, what, "expected complex numbers, got an odd number of parts")
-    return _from_bytes(dtype, raw)
+    return _from_bytes(dtype, raw, dtype.numpy)
 
 
-def _from_bytes(dtype: DType, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _from_bytes(dtype: DType, raw: npt.NDArray[Any], form: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return the elements whose bytes are given; `form` is their dtype with its byte order."""
     if dtype.name == "bool":
         return raw.astype(np.bool_)  # others than 0 and 1 are undefined behaviour
     if dtype.mask:
         raw = raw & np.uint8(dtype.mask)
-    return raw.view(dtype.numpy)
+    return raw.view(form)
 
 
 def _fill(source: Source, values: npt.NDArray[Any], shape: Shape, what: str) -> npt.NDArray[Any]:

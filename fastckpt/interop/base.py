@@ -82,7 +82,7 @@ class Source(Protocol):
         """Return all tensors, in the order in which they are read fastest. Reads no data."""
 
     def read(self, name: str) -> Array:
-        """Return a tensor: private, little-endian memory; strings are object arrays of `bytes`."""
+        """Return a tensor: private, in native byte order; strings are object arrays of `bytes`."""
 
     def close(self) -> None:
         """Give files back."""

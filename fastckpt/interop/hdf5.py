@@ -104,7 +104,7 @@ class Hdf5Source:
         if tensor.dtype is STRING:
             return encode_value(name, array)[1]
         if array.dtype.kind == "V":
-            return array.view(tensor.dtype.numpy)
+            array = array.view(tensor.dtype.stored)
         return array.astype(tensor.dtype.numpy, copy=False)
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class Hdf5Source:
         named = by_name(_to_text(dataset.attrs.get(_DTYPE)))
         if named is not None and named.item_size == stored.itemsize:
             is_opaque = stored.kind == "V" and stored.names is None
-            if is_opaque or stored.newbyteorder("<") == named.numpy:
+            if is_opaque or stored.newbyteorder("=") == named.numpy:
                 return named
         return find_dtype(self.path, name, stored)
 
@@ -274,7 +274,7 @@ class Hdf5Target(StagedTarget):
             stored = self._h5py.string_dtype()
         is_native = tensor.dtype.name in NUMPYS_OWN
         if not is_native and array.dtype.name not in NUMPYS_OWN:
-            array = array.view(f"V{array.itemsize}")
+            array = array.astype(tensor.dtype.stored, copy=False).view(f"V{array.itemsize}")
         dataset = self._file.create_dataset(tensor.name, data=array, dtype=stored)
         if not is_native:
             dataset.attrs[_DTYPE] = tensor.dtype.name

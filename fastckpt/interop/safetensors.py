@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
 from ..errors import FormatError, UnsupportedError
 from ..format.dtypes import by_name
-from ..format.values import payload
+from ..format.values import payload, to_native
 from ..storage.local import File, empty_bytes
 from .base import (
     StagedTarget,
@@ -95,6 +95,7 @@ class SafetensorsSource:
         tensor, offset = self._places[name]
         raw = empty_bytes(tensor.nbytes)
         self._file.read_into(raw.data, offset, f"tensor {name!r}")
+        to_native(tensor.dtype, raw, "little")
         return raw.view(tensor.dtype.numpy).reshape(tensor.shape)
 
     def close(self) -> None:

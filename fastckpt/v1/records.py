@@ -66,15 +66,15 @@ WIRES: Final = {
     "int16": _wire(7, INT, 10),
     "int8": _wire(7, INT, 10),
     "string": _wire(8, BYTES, 10),
-    "complex64": _wire(9, FLOAT, 8, "<f4"),
+    "complex64": _wire(9, FLOAT, 8, "f4"),
     "int64": _wire(10, INT, 10),
     "bool": _wire(11, BOOL, 1),
     "qint8": _wire(7, INT, 10),
     "quint8": _wire(7, INT, 2),
     "qint32": _wire(7, INT, 10),
     "uint16": _wire(7, INT, 3),
-    "complex128": _wire(12, DOUBLE, 16, "<f8"),
-    "float16": _wire(13, INT, 3, "<u2"),
+    "complex128": _wire(12, DOUBLE, 16, "f8"),
+    "float16": _wire(13, INT, 3, "u2"),
 }
 
 VERSION: Final = 1

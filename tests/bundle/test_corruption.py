@@ -10,7 +10,6 @@ a hang or a large allocation is a failed test.
 import contextlib
 import errno
 import faulthandler
-import hashlib
 import json
 import os
 import random
@@ -23,7 +22,7 @@ from pathlib import Path
 import bundle_bytes as bb
 import numpy as np
 import pytest
-from corpus import intact_tensors
+from corpus import intact_tensors, values_digest
 from places import GOLDEN
 from slice_keys import slice_key
 
@@ -160,7 +159,7 @@ class Probe:
         array = self.attempt(f"{way} {name}", action)
         if array is not None:
             array = np.asarray(array)
-            described = [array.dtype.name, list(array.shape), digest(array)]
+            described = [array.dtype.name, list(array.shape), values_digest(array)]
             self.finding["values"].setdefault(name, {})[way] = described
 
     def attempt(self, what, action, **options):
@@ -176,16 +175,6 @@ class Probe:
             else:
                 self.finding["unexpected"].append(f"{what}: {type(error).__name__}: {error}")
         return None
-
-
-def digest(array):
-    """What expected.json of the corpus calls sha256."""
-    if array.dtype == object:
-        items = array.reshape(-1).tolist()
-        data = b"".join(struct.pack("<Q", len(item)) + item for item in items)
-    else:
-        data = array.tobytes()
-    return hashlib.sha256(data).hexdigest()
 
 
 def probe(requests):
@@ -257,7 +246,7 @@ def test_tensor_beside_a_fault_is_right_or_an_error(fault, findings):
     for record in BROKEN[fault]["tensorflow"]["tensors"]:
         by_tensorflow = [record.get(how, {}).get("ok") for how in ("get_tensor", "restore")]
         good = {tensor["sha256"] for tensor in by_tensorflow if tensor}
-        allowed[record["key"]] = good | {digest(INTACT[record["key"]])}
+        allowed[record["key"]] = good | {values_digest(INTACT[record["key"]])}
 
     for name, ways in findings[fault]["values"].items():
         for way, (dtype, shape, values) in ways.items():
@@ -326,7 +315,7 @@ def intact():
 
 
 def describe(array):
-    return array.dtype, array.shape, digest(array)
+    return array.dtype, array.shape, values_digest(array)
 
 
 def deviations(prefix, values, infos):

@@ -303,7 +303,7 @@ def layouts():
     yield "0-d", np.array(7, np.int32)
     yield "0-d from a strided array", base[1:, 1:][0, 0, ...]
     yield "empty", base[:0]
-    yield "unaligned", np.frombuffer(b"x" + base.tobytes(), "<i4", offset=1)
+    yield "unaligned", np.frombuffer(b"x" + base.tobytes(), "i4", offset=1)
     yield "large", np.arange(100_000, dtype=np.int32)
     yield "large, strided", np.arange(100_000, dtype=np.int32)[::-3]
     yield "large, F", np.asfortranarray(np.arange(100_000, dtype=np.int32).reshape(100, 1000))
@@ -317,7 +317,7 @@ def test_payload_is_the_elements_in_c_order(name, array):
     view = array.view()
     view.flags.writeable = False
 
-    assert bytes(payload(by_number(3), view)) == array.tobytes("C")
+    assert bytes(payload(by_number(3), view)) == array.astype("<i4").tobytes("C")
     np.testing.assert_array_equal(array, frozen)
 
 
@@ -342,7 +342,7 @@ def test_clean_bits_are_written_without_a_copy(number):
 
 
 def test_large_contiguous_array_is_written_without_a_copy():
-    array = np.arange(10_000, dtype=np.float32).reshape(100, 100)
+    array = np.arange(10_000, dtype="<f4").reshape(100, 100)
 
     assert np.shares_memory(np.frombuffer(payload(by_number(1), array), np.uint8), array)
 

@@ -99,8 +99,8 @@ def test_empty_message_has_every_field():
     scalars = {name: found[name] for name in ("i", "b", "f", "d", "t", "y", "s", "m")}
     assert scalars == {"i": 0, "b": False, "f": 0, "d": 0, "t": "", "y": b"", "s": None, "m": None}
     assert [found[name] for name in ("messages", "texts", "map", "names")] == [[], [], {}, {}]
-    assert [(found[name].dtype.str, found[name].shape) for name in ("ints", "floats", "spans")] == [
-        ("<i8", (0,)), ("<f4", (0,)), ("<i8", (0, 2)),
+    assert [(found[name].dtype, found[name].shape) for name in ("ints", "floats", "spans")] == [
+        (np.dtype("i8"), (0,)), (np.dtype("f4"), (0,)), (np.dtype("i8"), (0, 2)),
     ]  # fmt: skip
 
 

@@ -420,7 +420,7 @@ def test_attributes_have_python_values(tmp_path):
         "strings": [b"a", b"b"],
         "types": ["float32", "string_ref"],
         "shapes": [(), None],
-        "tensors": [("tensor", "int32", (), b"\5\0\0\0")],
+        "tensors": [("tensor", "int32", (), np.int32(5).tobytes())],
         "flags": [True, False],
         "empty": [],
         "nothing": None,

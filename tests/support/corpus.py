@@ -86,8 +86,13 @@ def values_digest(array):
         data = b"".join(struct.pack("<Q", len(item)) + item for item in items)
     else:
         assert array.dtype.byteorder in "=<|"
-        data = array.tobytes()
+        data = stored_bytes(array)
     return hashlib.sha256(data).hexdigest()
+
+
+def stored_bytes(array):
+    """The bytes of an array of numbers as a data file has them, little-endian."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def same_values(first, second, dtype):

@@ -7,12 +7,12 @@ SaveSlices, and a Saver that is asked to, still write this format.
 import base64
 import hashlib
 import json
-import struct
 from pathlib import Path
 
 import bundle_bytes as bb
 import numpy as np
 import pytest
+from corpus import values_digest
 from oracle import numpy_dtype, to_tensor
 from places import GOLDEN
 from slice_keys import slice_key
@@ -125,15 +125,6 @@ every_case = pytest.mark.parametrize("case", CASES, ids=repr)
 
 
 assert len(CASES) >= 7 and PARTS, "the golden corpus is not complete"
-
-
-def values_digest(array):
-    """What expected.json calls sha256."""
-    data = array.tobytes()
-    if array.dtype == object:
-        items = array.reshape(-1).tolist()
-        data = b"".join(struct.pack("<Q", len(item)) + item for item in items)
-    return hashlib.sha256(data).hexdigest()
 
 
 @every_case
