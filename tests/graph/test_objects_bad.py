@@ -1,5 +1,6 @@
 """Object graphs that are broken."""
 
+import sys
 import time
 import tracemalloc
 
@@ -147,4 +148,5 @@ def test_memory_is_a_bounded_multiple_of_the_smallest_messages(data):
     finally:
         tracemalloc.stop()
 
-    assert peak < 100 * len(data)
+    limit = 100 if sys.version_info >= (3, 11) else 150  # empty dicts and lists were larger
+    assert peak < limit * len(data)
