@@ -4,6 +4,8 @@
 #   make test       the tests, with TensorFlow 2.21 as the oracle where there is a wheel of it
 #   make test-tf1   the tests against TensorFlow 1.15, which needs Python 3.7
 #   make check-c    the C core's own tests under sanitizers, without Python
+#   make check-c-s390x  the same on big-endian s390x, emulated by QEMU; seconds, needs apt
+#   make test-s390x     that, and the Python tests there, in a root of Debian's packages
 #   make test-asan  the Python tests with the extension modules under AddressSanitizer
 #   make fuzz       coverage-guided fuzzing of the C core and of the Python surface; T=600 seconds,
 #                   needs clang and Python 3.11
@@ -47,6 +49,10 @@ NOT_ASAN = $(addprefix tests/, test_layers.py test_sdist.py test_docs.py test_no
     cli interop bundle/test_lifetime.py bundle/test_shared.py bundle/test_gil.py bundle/test_large_files.py \
     storage/test_crash.py storage/test_power_loss.py storage/test_faults.py storage/test_odd_files.py \
     analysis/test_report_browser.py)
+# what measures memory or time, looks for tools of development, or reads gigabytes
+NOT_S390X = $(addprefix tests/, test_layers.py test_sdist.py test_docs.py test_repository.py \
+    test_instructions.py bundle/test_lifetime.py bundle/test_gil.py bundle/test_large_files.py \
+    storage/test_crash.py storage/test_power_loss.py storage/test_odd_files.py fuzz)
 TF1_TESTS = $(addprefix tests/, bundle/test_interop*.py bundle/test_property.py \
     train/test_saver_steps.py train/test_saver_tf1.py v1 graph/test_meta.py \
     train/test_objects*.py edit)
@@ -54,8 +60,9 @@ SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*/*.pyx fastck
 PACKAGE = $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*/*.py fastckpt/*/*.pyi)
 EXTRAS = cli,convert,pandas
 
-.PHONY: demo test test-tf1 test-asan check-c fuzz fuzz-coverage faults docs sdist wheels load \
-    bench bench-instructions lint format cibuildwheel check-release clean
+.PHONY: demo test test-tf1 test-asan check-c check-c-s390x test-s390x fuzz \
+    fuzz-coverage faults docs sdist wheels load bench bench-instructions lint format cibuildwheel \
+    check-release clean
 
 demo: $(VENV)/.built
 	$(BIN)/python examples/demo.py
@@ -71,6 +78,12 @@ test-tf1: $(VENV)/.tools $(VENV_TF1)/.tools
 
 check-c:
 	$(MAKE) -C tests/c check
+
+check-c-s390x:
+	.ci/s390x.sh c
+
+test-s390x: check-c-s390x
+	.ci/s390x.sh python -m "not live" $(addprefix --ignore=, $(NOT_S390X))
 
 # The interpreter itself is not instrumented: the runtime is preloaded, and leaks, which every
 # interpreter has at exit, are not looked for. TensorFlow does not run under it.

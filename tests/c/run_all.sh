@@ -3,6 +3,7 @@
 #
 # Runs the programs of every configuration and ends with the line "N passed, N failed", summed
 # over all of them. A program that does not end with such a line of its own counts as failed.
+# With the variable EMULATOR that command runs the programs.
 
 build=$1
 shift
@@ -21,10 +22,10 @@ for program in $programs; do
     case $program in
         */fuzz_*)
             target=${program##*/fuzz_}
-            "$program" -runs=20000 -max_total_time=5 "-artifact_prefix=$build/$target-" \
+            ${EMULATOR-} "$program" -runs=20000 -max_total_time=5 "-artifact_prefix=$build/$target-" \
                 corpus/"$target"/* ;;
         *)
-            "$program" ;;
+            ${EMULATOR-} "$program" ;;
     esac >"$log" 2>&1
     status=$?
     counts=$(tail -n 1 "$log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
