@@ -28,10 +28,11 @@ if _typing.TYPE_CHECKING:
     from .edit.average import average, cast
     from .edit.rename import alias, align, rename, reshard, subset
     from .format._record import TensorInfo
-    from .graph.meta import MetaGraph, read_meta
+    from .graph.meta import MetaGraph
     from .interop.convert import convert
     from .name_tree import TensorTree
     from .paths.listing import list_tensors, tree
+    from .paths.meta import read_meta
     from .paths.read import load, read
     from .rescue.complete import complete, discard
     from .rescue.doctor import Diagnosis, doctor
@@ -106,10 +107,11 @@ _MODULES = {
     "edit.average": ["average", "cast"],
     "edit.rename": ["align", "alias", "rename", "reshard", "subset"],
     "format._record": ["TensorInfo"],
-    "graph.meta": ["MetaGraph", "read_meta"],
+    "graph.meta": ["MetaGraph"],
     "interop.convert": ["convert"],
     "name_tree": ["TensorTree"],
     "paths.listing": ["list_tensors", "tree"],
+    "paths.meta": ["read_meta"],
     "paths.read": ["load", "read"],
     "rescue.complete": ["complete", "discard"],
     "rescue.doctor": ["Diagnosis", "doctor"],

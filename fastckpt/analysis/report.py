@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..paths.read import open_source
 from ..storage.stage import replace_file
+from ..storage.urls import local_path
 from .diff import diff
 from .stats import stats
 
@@ -73,7 +74,7 @@ def report(
         }
         if other is not None:
             facts["diff"] = _compare(checkpoint, other)
-    replace_file(os.fspath(out), _fill_in(facts).encode(), sync=True)
+    replace_file(local_path(out), _fill_in(facts).encode(), sync=True)
 
 
 def _order_dtypes(found: Iterable[TensorStats]) -> list[str]:

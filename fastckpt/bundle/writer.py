@@ -35,6 +35,7 @@ from ..parallel import Progress, Tally, count_threads
 from ..storage.local import File
 from ..storage.locks import leftovers
 from ..storage.stage import OutputFile, Stage
+from ..storage.urls import local_path
 from .names import index_path, list_files, shard_path
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Writer:
         alignment: int = 64,
         sync: bool = True,
     ) -> None:
-        self.path = os.fsdecode(path)
+        self.path = local_path(path)
         self._num_shards = _integer("num_shards", num_shards)
         self._alignment = _integer("alignment", alignment)
         if num_shards < 1:
@@ -391,8 +392,8 @@ def merge(prefixes: Sequence[str | os.PathLike[str]], path: str | os.PathLike[st
         raise TypeError("expected a sequence of prefixes, got a single one")
     merged = _Merged()
     for prefix in prefixes:
-        merged.add(os.fsdecode(prefix))
-    target = os.fsdecode(path)
+        merged.add(local_path(prefix))
+    target = local_path(path)
     with Stage(index_path(target), sync=True) as stage:
         for number, source in enumerate(merged.shards):
             stage.link(source, shard_path(target, number, len(merged.shards)))

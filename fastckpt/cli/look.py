@@ -304,7 +304,7 @@ def meta_options(parser: ArgumentParser) -> None:
 
 def meta(args: Namespace, out: Output) -> int:
     """Variables, kinds of nodes, collections, signatures and the saver of a graph."""
-    from ..graph.meta import read_meta
+    from ..paths.meta import read_meta
 
     graph = read_meta(args.path)
     operations = Counter(node.op for node in graph.nodes)

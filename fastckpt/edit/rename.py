@@ -25,6 +25,7 @@ from ..graph.objects import GRAPH_KEY, encode_graph, read_object_graph
 from ..parallel import Tally
 from ..paths.read import open_source
 from ..rules import make_renamer, match_globs
+from ..storage.urls import local_path
 
 if TYPE_CHECKING:
     from ..parallel import Progress
@@ -216,7 +217,7 @@ def _edit(checkpoint: Checkpoint, dst: Path, pairs: _Pairs, link: bool) -> None:
     if isinstance(checkpoint, Bundle) and checkpoint.byteorder == "little":
         gone = [name for name in checkpoint if name not in kept]
         if link or not gone:
-            share(checkpoint, os.fsdecode(dst), pairs, gone, graph, link)
+            share(checkpoint, local_path(dst), pairs, gone, graph, link)
             return
     _rewrite(checkpoint, dst, pairs, graph)
 

@@ -1,14 +1,12 @@
-"""`read_meta`: the graph beside a checkpoint, its `.meta` file, or that of a SavedModel.
+"""`MetaGraph`: the graph of a `.meta` file or of a SavedModel.
 
-Opening reads the file into private memory and finds where each node begins, in C; a node, a
+Opening finds where each node begins, in C; a node, a
 collection or a constant is decoded when it is asked for. So a graph takes the memory of its file
 and 16 bytes per node.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from ..bundle.names import strip_suffix
 from ..errors import FormatError, UnsupportedError
 from ..format._message import decode
-from ..paths.lookup import meta_path
-from ..paths.state import latest_checkpoint
-from ..storage.local import File, empty_bytes
 from .constants import Shape, Source, Span, decode_shape, type_name
 from .meta_writer import encode_meta
 from .nodes import Attributes, Function, Node, Nodes
@@ -50,8 +44,8 @@ __all__ = [
     "Signature",
     "TensorSpec",
     "Versions",
+    "decode_meta",
     "encode_meta",
-    "read_meta",
 ]
 
 
@@ -178,7 +172,7 @@ class Versions:
 
 
 class MetaGraph:
-    """A graph and what was said about it. See `read_meta`.
+    """A graph and what was said about it. See `fastckpt.read_meta`.
 
     `nodes` is a sequence of `Node`. What is not there is empty, and `saver_def` None. Parts are
     decoded when they are asked for, so any of them can raise `FormatError`.
@@ -323,8 +317,6 @@ def _join(spans: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
 
 # ---- Files ----
 
-_SAVED_MODEL: Final = "saved_model.pb"
-_OTHER_SAVED_MODELS: Final = ("saved_model.pbtxt", "saved_model.cpb")
 _FIELD_NAMES: Final = (
     b"meta_info_def|graph_def|saver_def|collection_def|signature_def|asset_file_def"
     b"|object_graph_def|saved_model_schema_version|meta_graphs"
@@ -333,59 +325,19 @@ _TEXT: Final = re.compile(rb"(?:\s|#[^\n]*\n)*(?:" + _FIELD_NAMES + rb")\s*[:{<]
 _HEAD: Final = 4096  # bytes that are enough to tell text by
 
 
-def read_meta(path: str | os.PathLike[str]) -> MetaGraph:
-    """Read the graph that was saved with a checkpoint.
+def decode_meta(data: npt.NDArray[np.uint8], path: str) -> MetaGraph:
+    """Return the graph of a file's bytes, which it views; `path` is for errors.
 
-    `path` is a `.meta`, what it belongs to (the prefix of a checkpoint, its ``.index``, a data
-    file, or the pattern of a sharded V1 checkpoint), a ``saved_model.pb`` or its folder. Of
-    several graphs in a SavedModel the first is taken; `MetaGraph.tags` says which one that is.
-
-    The file is read into private memory and closed. Raises `FileNotFoundError` that says what was
-    looked for, `UnsupportedError` for a graph in protobuf's text format, `FormatError`.
+    Of several graphs in a SavedModel the first is taken. Raises `UnsupportedError` for a graph in
+    protobuf's text format, `FormatError`.
     """
-    file = File(_locate(os.fsdecode(path)))
-    try:
-        data = empty_bytes(file.size)
-        file.read_into(data.data, 0, "graph")
-    finally:
-        file.close()
     if _TEXT.match(data[:_HEAD].tobytes()):
-        raise UnsupportedError(file.path, "graph", "expected a binary file, got text format")
-    source = Source(data, file.path)
-    model = source.decode(SAVED_MODEL, (0, file.size), "SavedModel")
+        raise UnsupportedError(path, "graph", "expected a binary file, got text format")
+    source = Source(data, path)
+    model = source.decode(SAVED_MODEL, (0, len(data)), "SavedModel")
     if not model["version"]:  # every SavedModel has one; of a .meta this field is no number
-        return MetaGraph(source, (0, file.size))
+        return MetaGraph(source, (0, len(data)))
     if not len(model["graphs"]):
-        raise FormatError(file.path, "SavedModel", "expected a MetaGraphDef, got none")
+        raise FormatError(path, "SavedModel", "expected a MetaGraphDef, got none")
     start, end = model["graphs"][0].tolist()
     return MetaGraph(source, (start, end))
-
-
-def _locate(path: str) -> str:
-    """Return the file that a path means. What belongs to a checkpoint of this name comes first:
-    a V1 checkpoint is a file itself."""
-    if os.path.isdir(path):
-        saved_model = _locate_saved_model(path)
-        latest = None if os.path.isfile(saved_model) else latest_checkpoint(path)
-        if latest is None:
-            return saved_model
-        path = latest
-    prefix = strip_suffix(path)
-    candidates = [path + ".meta", meta_path(path)]
-    if prefix is not None and not path.endswith(".meta"):
-        candidates += [prefix + ".meta"]
-    else:
-        candidates += [path]
-    for candidate in candidates:
-        if os.path.isfile(candidate):
-            return candidate
-    tried = " and ".join(map(repr, dict.fromkeys(candidates)))
-    raise FileNotFoundError(errno.ENOENT, f"no graph: looked for {tried}", path)
-
-
-def _locate_saved_model(folder: str) -> str:
-    for name in _OTHER_SAVED_MODELS:
-        other = os.path.join(folder, name)
-        if os.path.isfile(other) and not os.path.isfile(os.path.join(folder, _SAVED_MODEL)):
-            raise UnsupportedError(other, "SavedModel", f"expected {_SAVED_MODEL}, got {name}")
-    return os.path.join(folder, _SAVED_MODEL)

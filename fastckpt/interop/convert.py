@@ -15,6 +15,7 @@ from ..parallel import Tally
 from ..paths.read import open_source
 from ..rules import make_renamer, match_globs
 from ..storage.local import File
+from ..storage.urls import local_path
 from .checkpoint import CheckpointSource, CheckpointTarget
 from .hdf5 import Hdf5Source, Hdf5Target
 from .npz import NpzSource, NpzTarget
@@ -91,8 +92,8 @@ def convert(
     killed process too, leaves what was at `dst`. (Only while a zarr group is replaced, by two
     renames, it is for a moment in ``<dst>.tmp-*/old``, whence the next conversion brings it back.)
     """
-    path = os.fsdecode(dst)
-    source_format = _CHECKPOINT if isinstance(src, Checkpoint) else _recognise(os.fsdecode(src))
+    path = local_path(dst)
+    source_format = _CHECKPOINT if isinstance(src, Checkpoint) else _recognise(local_path(src))
     target_format = _format_of(path, source_format) if format is None else format
     if target_format not in FORMATS:
         raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}")
@@ -150,7 +151,7 @@ def _format_of(path: str, source_format: str) -> str:
 def _open(src: Path | Checkpoint, format: str, is_readable: bool) -> Iterator[Source]:
     make = FORMATS[format].source
     if make is not None and not isinstance(src, Checkpoint):
-        with closing(make(os.fsdecode(src))) as source:
+        with closing(make(local_path(src))) as source:
             yield source
         return
     with open_source(src, backend="pread") as checkpoint:

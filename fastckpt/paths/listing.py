@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from ..bundle._index import find_hidden_keys, list_infos
 from ..bundle.names import index_path
-from ..errors import FormatError
 from ..format._record import TensorInfo, decode_header
 from ..format._table import Table
 from ..storage.local import File
-from .resolve import candidates
+from ..storage.urls import Path, local_path
+from .resolve import resolve
 
 if TYPE_CHECKING:
     from ..name_tree import TensorTree
@@ -21,27 +19,26 @@ if TYPE_CHECKING:
 __all__ = ["list_tensors", "tree"]
 
 
-def list_tensors(path: str | os.PathLike[str]) -> list[TensorInfo]:
+def list_tensors(path: Path) -> list[TensorInfo]:
     """Return the `TensorInfo` of every tensor, in key order: `read(path).infos()`, but without
     importing NumPy, which takes longer than listing a hundred thousand tensors.
 
-    It is imported for version 1 and partitioned tensors all the same, and when the NumPy dtype of
-    a `TensorInfo` is asked for. Raises what `read` raises.
+    NumPy is imported for version 1 and for partitioned tensors, and when the NumPy dtype of a
+    `TensorInfo` is asked for. Raises what `read` raises.
     """
-    name = os.fsdecode(path)
-    try:
-        for prefix in chain([name], candidates(name)):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                return _Index(prefix).infos()
-    except FormatError:
-        pass  # a V1 file may have any name
-    from .read import read  # or the error that says what there is instead
+    name = local_path(path)
+    with suppress(FileNotFoundError, NotADirectoryError):  # most paths are prefixes
+        return _Index(name).infos()
+    found = resolve(name)
+    if found.kind == "V2":
+        return _Index(found.prefix).infos()
+    from .read import read  # here: V1 needs NumPy
 
     with read(path) as checkpoint:
         return checkpoint.infos()
 
 
-def tree(path: str | os.PathLike[str]) -> TensorTree:
+def tree(path: Path) -> TensorTree:
     """Return the tensors of a checkpoint as a tree, whose root has the path as its name.
 
     `path` is what `read` takes; no tensor is read, and NumPy is not imported, as for
@@ -49,7 +46,7 @@ def tree(path: str | os.PathLike[str]) -> TensorTree:
     """
     from ..name_tree import grow_tree  # here: listing needs nothing of what it imports
 
-    return grow_tree(os.fsdecode(path), list_tensors(path))
+    return grow_tree(local_path(path), list_tensors(path))
 
 
 class _Index:

@@ -1,8 +1,8 @@
-"""Which checkpoints there are, by the files of a prefix: look, and remove.
+"""Check for and remove the files of a checkpoint prefix.
 
 TensorFlow takes every prefix for a glob pattern. Here a file of exactly that name comes first, and
-only what has none is matched as a pattern: a prefix with brackets in it is found, and removing
-one with a `*` removes nothing else.
+only a path without one is matched as a pattern: a prefix with brackets in it is found, and removing
+a prefix with a `*` removes nothing else.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from glob import escape, glob
 from typing import Final
 
 from ..bundle.names import index_path, parse_shard, strip_suffix
-from ..v1.names import find_shards, parse_v1, strip_shards
+from ..storage.urls import Path, local_path
+from ..v1.names import find_shards, parse_v1, strip_shards, v1_shard_path
 
 __all__ = [
     "V2",
@@ -24,7 +24,9 @@ __all__ = [
     "checkpoint_numbers",
     "get_checkpoint_mtimes",
     "is_inside",
+    "is_there",
     "list_shards",
+    "match",
     "meta_path",
     "real_prefix",
     "remove_checkpoint",
@@ -36,44 +38,58 @@ V2: Final = 2  # SaverDef.V2
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
-def checkpoint_exists(checkpoint_prefix: str | os.PathLike[str]) -> bool:
-    """Whether there is a checkpoint: a V2 index, a V1 file, or what the prefix matches as a
-    pattern, such as the one that a sharded V1 save returns."""
-    prefix = os.fsdecode(checkpoint_prefix)
-    return bool(_matches(index_path(prefix)) or _matches(prefix))
+def checkpoint_exists(checkpoint_prefix: Path) -> bool:
+    """Return whether there is a checkpoint: a V2 index, a V1 file, or a file that the prefix
+    matches as a pattern, such as the one that a sharded V1 save returns.
+
+    An empty path or one with a null character is no checkpoint. Raises `ValueError` for a URL.
+    """
+    return bool(_files_of(checkpoint_prefix))
 
 
-def get_checkpoint_mtimes(checkpoint_prefixes: Iterable[str | os.PathLike[str]]) -> list[float]:
+def get_checkpoint_mtimes(checkpoint_prefixes: Iterable[Path]) -> list[float]:
     """Return when checkpoints were written, in whole seconds since 1970 as TensorFlow has them.
 
-    One that does not exist is left out, so the list may be shorter than the prefixes.
+    A checkpoint that does not exist is left out, so the list may be shorter than the prefixes.
+    Raises `ValueError` for a URL.
     """
-    times = []
-    for each in checkpoint_prefixes:
-        prefix = os.fsdecode(each)
-        found = _matches(index_path(prefix)) or _matches(prefix)
-        if found:
-            times.append(float(os.stat(found[0]).st_mtime_ns // 10**9))
-    return times
+    found = [_files_of(prefix) for prefix in checkpoint_prefixes]
+    return [float(os.stat(files[0]).st_mtime_ns // 10**9) for files in found if files]
+
+
+def is_there(prefix: str) -> bool:
+    """Return whether there is a V2 index, a V1 file, or the first or last shard of a V1 pattern.
+
+    Unlike `checkpoint_exists` it matches no other patterns: it takes the same few system calls
+    whatever the path, and a state file can ask for thousands.
+    """
+    if not prefix or "\0" in prefix:
+        return False
+    if os.path.lexists(index_path(prefix)) or os.path.isfile(prefix):
+        return True
+    parts = parse_v1(prefix)
+    if parts is None or parts.shard is not None:
+        return False
+    ends = (0, parts.num_shards - 1)
+    return any(os.path.isfile(v1_shard_path(parts.prefix, n, parts.num_shards)) for n in ends)
 
 
 def meta_path(checkpoint_path: str, meta_graph_suffix: str = "meta") -> str:
-    """Return the path of a checkpoint's graph, named as TensorFlow names it: what looks like the
-    number of a shard at the end of the path is cut off."""
+    """Return the path of a checkpoint's graph, named as TensorFlow names it: without the number of
+    a shard at the end of the path."""
     return strip_shards(checkpoint_path) + "." + meta_graph_suffix
 
 
 def remove_checkpoint(
-    checkpoint_prefix: str | os.PathLike[str],
-    checkpoint_format_version: int = V2,
-    meta_graph_suffix: str = "meta",
+    checkpoint_prefix: Path, checkpoint_format_version: int = V2, meta_graph_suffix: str = "meta"
 ) -> None:
-    """Remove the files of a checkpoint; those that are not there are no error.
+    """Remove the files of a checkpoint; files that are not there are no error.
 
-    The index goes first: what is left by an interruption is not taken for a checkpoint. For a
-    version other than `SaverDef.V2` the V1 file goes, or the files of a sharded one's pattern.
+    The index goes first: an interruption leaves nothing that looks like a checkpoint. For a
+    version other than `SaverDef.V2` the V1 file goes, or the shards of a pattern. Raises
+    `ValueError` for an empty path and for a URL.
     """
-    prefix = os.fsdecode(checkpoint_prefix)
+    prefix = local_path(checkpoint_prefix)
     files = checkpoint_files([prefix], checkpoint_format_version)[prefix]
     remove_files([*files, meta_path(prefix, meta_graph_suffix)])
 
@@ -96,15 +112,15 @@ def checkpoint_files(prefixes: Sequence[str], version: int = V2) -> dict[str, li
 
 
 def remove_files(files: Iterable[str]) -> None:
-    """Remove files one after the other; those that are not there are no error."""
+    """Remove files one after the other; files that are not there are no error."""
     for path in files:
         with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(path)
 
 
 def list_shards(prefix: str, count: int | None = None) -> list[str]:
-    """Return the files of a sharded V1 checkpoint that are there: those of `count` shards, or of
-    as many as the first of them says."""
+    """Return the shards of a V1 checkpoint that are there: those of `count` shards, or of as many
+    as the first of them says."""
     folder, base = os.path.split(prefix)
     head = prefix[: len(prefix) - len(base)]  # as it is spelled: a path must stay comparable
     return [head + name for name in find_shards(_list_folder(folder), base, count)]
@@ -123,8 +139,9 @@ def checkpoint_numbers(prefix: str) -> set[int]:
 
 
 def is_inside(folder: str, path: str) -> bool:
-    """Whether a checkpoint lies in a folder itself, once symbolic links are followed."""
-    return real_prefix(path)[0] == os.path.realpath(folder or os.curdir)
+    """Return whether a checkpoint lies in a folder itself, once symbolic links are followed. A path
+    with a null character lies nowhere."""
+    return "\0" not in path and real_prefix(path)[0] == os.path.realpath(folder or os.curdir)
 
 
 def real_prefix(path: str) -> tuple[str, str]:
@@ -156,12 +173,23 @@ def _list_folder(folder: str) -> list[str]:
         return []
 
 
-def _matches(pattern: str) -> list[str]:
+def match(pattern: str) -> list[str]:
     """Return the path itself, or the files of its folder that its last part matches. Unlike for
-    TensorFlow, a folder is no pattern: a state file could have the whole disk searched."""
+    TensorFlow, a folder is no pattern: a path could have the whole disk searched."""
     if "\0" in pattern:
         return []
     if os.path.lexists(pattern):
         return [pattern]
+    from glob import escape, glob, has_magic  # here: few paths are patterns
+
     folder, base = os.path.split(pattern)
-    return sorted(glob(os.path.join(escape(folder), base)))
+    return sorted(glob(os.path.join(escape(folder), base))) if has_magic(base) else []
+
+
+def _files_of(prefix: Path) -> list[str]:
+    """Return the files by which a checkpoint exists, [] if it does not."""
+    name = os.fsdecode(prefix)
+    if not name or "\0" in name:
+        return []
+    path = local_path(name)
+    return match(index_path(path)) or match(path)

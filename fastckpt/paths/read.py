@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..bundle.names import index_path
 from ..bundle.reader import Bundle
 from ..checkpoint import Checkpoint
 from ..parallel import Tally, batches, ordered_map
-from .resolve import candidates, not_found
+from ..storage.urls import Path, local_path
+from .resolve import resolve
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,7 +24,7 @@ Mode = Literal["r", "c"]
 
 
 def read(
-    path: str | os.PathLike[str],
+    path: Path,
     *,
     verify: bool = False,
     backend: Backend = "auto",
@@ -37,8 +35,8 @@ def read(
     `path` is the prefix (``model.ckpt-1000``), its ``.index``, any of its
     ``.data-XXXXX-of-XXXXX``, its ``.meta``, a folder with a ``checkpoint`` state file (the
     latest checkpoint is opened) or that file, a SavedModel folder, or a version 1 checkpoint: its
-    file, one of its shards, or their pattern (``model.ckpt-?????-of-00003``). An exact prefix wins
-    over every other reading of the same string.
+    file, one of its shards, or their pattern (``model.ckpt-?????-of-00003``); or a ``file://`` URL
+    of these. An exact prefix wins over every other reading of the same string.
 
     With `verify` the bytes of each tensor are verified when it is first asked for; copies always
     are, and so is every block of the index. `backend` "mmap" maps the data files; "pread" reads a
@@ -49,28 +47,22 @@ def read(
     Tensors of a version 1 checkpoint are decoded each time: always copies, always verified,
     whatever the options.
 
-    Raises `FileNotFoundError` that names near misses, `FormatError` and `ChecksumError`.
+    Raises `FileNotFoundError` that names near misses, `FormatError` and `ChecksumError`;
+    `ValueError` for an empty path and for a URL of another scheme.
     """
-    name = os.fsdecode(path)
-    with suppress(FileNotFoundError, NotADirectoryError):
+    name = local_path(path)
+    with suppress(FileNotFoundError, NotADirectoryError):  # most paths are prefixes
         return Bundle(name, verify=verify, backend=backend, mode=mode)
-    from ..v1.reader import V1Checkpoint, open_v1
+    found = resolve(name)
+    if found.kind == "V2":
+        return Bundle(found.prefix, verify=verify, backend=backend, mode=mode)
+    from ..v1.reader import V1Checkpoint  # here: few checkpoints are V1
 
-    tried = []
-    for prefix in chain([name], candidates(name)):
-        tried.append(prefix)
-        if os.path.isfile(index_path(prefix)):
-            return Bundle(prefix, verify=verify, backend=backend, mode=mode)
-        old = open_v1(prefix)
-        if old is not None:
-            return old
-    if os.path.isfile(name) and len(tried) == 1:  # a file that is no part of a V2 checkpoint
-        return V1Checkpoint(name)  # raises what is wrong with it
-    raise not_found(name, tried)
+    return V1Checkpoint(found.prefix, files=found.files or None)
 
 
 def open_source(
-    source: str | os.PathLike[str] | Checkpoint, *, verify: bool = False, backend: Backend = "auto"
+    source: Path | Checkpoint, *, verify: bool = False, backend: Backend = "auto"
 ) -> AbstractContextManager[Checkpoint]:
     """Return a context manager that gives a checkpoint: a path is opened as `read` does and closed
     at the end; a checkpoint that is open already is given as it is, and stays open."""
@@ -80,7 +72,7 @@ def open_source(
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: Path,
     names: Iterable[str] | None = None,
     *,
     threads: int | None = None,

@@ -1,4 +1,4 @@
-"""The `checkpoint` file of a folder: which checkpoints there are, and which is the latest.
+"""The state file of a folder, `checkpoint`: its checkpoints, and which is the latest.
 
 A `CheckpointState` message in protobuf's text format (docs/format.md, "State file").
 """
@@ -6,22 +6,26 @@ A `CheckpointState` message in protobuf's text format (docs/format.md, "State fi
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from ..bundle.names import STATE_FILE
 from ..errors import FormatError
 from ..format import textproto
 from ..storage.local import File
 from ..storage.stage import replace_file
-from .lookup import checkpoint_exists
+from ..storage.urls import Path, find_scheme, local_folder, local_path
+from .lookup import is_there
 
 __all__ = [
     "CheckpointState",
     "encode_state",
     "get_checkpoint_state",
     "latest_checkpoint",
+    "locate",
     "make_state",
     "read_state",
     "store_state",
@@ -32,19 +36,25 @@ __all__ = [
 _MAX_SIZE: Final = 64 << 20  # bytes; a hundred thousand paths have a tenth of this
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CheckpointState:
-    """What a state file says; the names are those of the fields of the message.
+    """The contents of a state file; the names are those of the fields of the message.
 
-    `read_state` gives paths as they are written, relative ones to the file's folder, and
-    `get_checkpoint_state` joined with it. Timestamps are seconds since 1970; only
-    `CheckpointManager` writes them.
+    Paths from `read_state` are as they are written, relative to the file's folder; those from
+    `get_checkpoint_state` are joined with it. Timestamps are seconds since 1970; only
+    `CheckpointManager` writes them. Fields can be assigned and lists changed, as in TensorFlow's
+    message.
     """
 
     model_checkpoint_path: str = ""
-    all_model_checkpoint_paths: tuple[str, ...] = ()
-    all_model_checkpoint_timestamps: tuple[float, ...] = ()
+    all_model_checkpoint_paths: list[str] = field(default_factory=list)
+    all_model_checkpoint_timestamps: list[float] = field(default_factory=list)
     last_preserved_timestamp: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Keep lists of its own, whatever sequences were passed."""
+        self.all_model_checkpoint_paths = list(self.all_model_checkpoint_paths)
+        self.all_model_checkpoint_timestamps = list(self.all_model_checkpoint_timestamps)
 
 
 _FIELDS: Final = {
@@ -56,7 +66,7 @@ _FIELDS: Final = {
 
 
 def read_state(path: str) -> CheckpointState:
-    """Read a state file. Raises `FormatError` for one that is damaged, `OSError` as `open` does."""
+    """Read a state file. Raises `FormatError` for a damaged file, `OSError` as `open` does."""
     file = File(path)
     if file.size > _MAX_SIZE:
         problem = f"expected at most {_MAX_SIZE} bytes, got {file.size}"
@@ -64,8 +74,8 @@ def read_state(path: str) -> CheckpointState:
     values = textproto.parse(_FIELDS, file.read(0, file.size, "state file"), path, "state file")
     return CheckpointState(
         (values["model_checkpoint_path"] or [""])[-1],  # of two, the last counts
-        tuple(values["all_model_checkpoint_paths"]),
-        tuple(values["all_model_checkpoint_timestamps"]),
+        values["all_model_checkpoint_paths"],
+        values["all_model_checkpoint_timestamps"],
         (values["last_preserved_timestamp"] or [0.0])[-1],
     )
 
@@ -78,7 +88,7 @@ def write_state(path: str, state: CheckpointState, *, sync: bool = True) -> None
 def encode_state(state: CheckpointState) -> bytes:
     """Return the text of a state file, as TensorFlow 1.15 writes it."""
     last = state.last_preserved_timestamp
-    values = {
+    values: dict[str, list[Any]] = {
         "model_checkpoint_path": [state.model_checkpoint_path],
         "all_model_checkpoint_paths": state.all_model_checkpoint_paths,
         "all_model_checkpoint_timestamps": state.all_model_checkpoint_timestamps,
@@ -88,55 +98,71 @@ def encode_state(state: CheckpointState) -> bytes:
 
 
 def get_checkpoint_state(
-    checkpoint_dir: str | os.PathLike[str], latest_filename: str | None = None
+    checkpoint_dir: Path, latest_filename: str | None = None
 ) -> CheckpointState | None:
-    """Return what the state file of a folder says, its paths joined with the folder; None if
-    there is no such file.
+    """Return the contents of a folder's state file, its paths joined with the folder; None if
+    there is no such file, or a folder of that name.
 
-    Folders get moved while absolute paths stay: one that leads nowhere is replaced by the
-    checkpoint of that name in the folder, where there is one. Raises `FormatError`, a
-    `ValueError`, for a file that is damaged (where TensorFlow warns and returns None), or that
-    names no checkpoint.
+    Folders get moved while paths stay, also from other systems: a path that leads nowhere is
+    replaced by the checkpoint of that name in the folder, if there is one. Raises `FormatError`,
+    a `ValueError`, for a file that is damaged (where TensorFlow warns and returns None), or that
+    names no checkpoint; `ValueError` for a URL.
     """
-    folder = os.fsdecode(checkpoint_dir)
+    folder = local_folder(checkpoint_dir)
     path = os.path.join(folder, latest_filename or STATE_FILE)
     try:
         state = read_state(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     if not state.model_checkpoint_path:
         problem = "expected a model_checkpoint_path, got none"
         raise FormatError(path, f"Invalid checkpoint state loaded from {folder}", problem)
     return replace(
         state,
-        model_checkpoint_path=_locate(folder, state.model_checkpoint_path),
-        all_model_checkpoint_paths=tuple(
-            _locate(folder, each) for each in state.all_model_checkpoint_paths
-        ),
+        model_checkpoint_path=locate(folder, state.model_checkpoint_path),
+        all_model_checkpoint_paths=[locate(folder, p) for p in state.all_model_checkpoint_paths],
     )
 
 
-def _locate(folder: str, path: str) -> str:
-    if not os.path.isabs(path):
-        return os.path.join(folder, path)
-    beside = os.path.join(folder, os.path.basename(path))
-    return beside if not checkpoint_exists(path) and checkpoint_exists(beside) else path
+def locate(folder: str, path: str) -> str:
+    """Return where the checkpoint is that a folder's state file names: at the path, or if there
+    is none, under the same name in the folder, if there is one."""
+    joined = os.path.join(folder, path)
+    scheme = find_scheme(path)
+    if scheme == "file":
+        with suppress(ValueError):  # of another machine
+            joined = local_path(path)
+    if is_there(joined):
+        return joined
+    beside = os.path.join(folder, last_part(path))
+    if is_there(beside):
+        return beside
+    return joined if scheme in (None, "file") else path
 
 
-def latest_checkpoint(
-    checkpoint_dir: str | os.PathLike[str], latest_filename: str | None = None
-) -> str | None:
+_OF_WINDOWS: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+
+
+def last_part(path: str) -> str:
+    """Return the last part of a path, which may be one of Windows."""
+    if _OF_WINDOWS.match(path):
+        path = path.replace("\\", "/")
+    return path.rpartition("/")[2] if os.name == "posix" else os.path.basename(path)
+
+
+def latest_checkpoint(checkpoint_dir: Path, latest_filename: str | None = None) -> str | None:
     """Return the path of the latest checkpoint that a folder's state file names; None if there is
-    no state file, or no such checkpoint. Raises `FormatError` for a damaged state file."""
+    no state file, or no such checkpoint. Raises `FormatError` for a damaged state file, and
+    `ValueError` for a URL."""
     state = get_checkpoint_state(checkpoint_dir, latest_filename)
-    if state is None or not checkpoint_exists(state.model_checkpoint_path):
+    if state is None or not is_there(state.model_checkpoint_path):
         return None
     return state.model_checkpoint_path
 
 
 def update_checkpoint_state(
-    save_dir: str | os.PathLike[str],
-    model_checkpoint_path: str | os.PathLike[str],
+    save_dir: Path,
+    model_checkpoint_path: Path,
     all_model_checkpoint_paths: Sequence[str] | None = None,
     latest_filename: str | None = None,
     all_model_checkpoint_timestamps: Sequence[float] | None = None,
@@ -144,20 +170,21 @@ def update_checkpoint_state(
 ) -> None:
     """Write the state file of a folder, as `tf.train.update_checkpoint_state` does.
 
-    Where `save_dir` is relative, paths that are too are stored relative to it; absolute ones
-    stay as they are. The newest path is added to the list of all if it does not end it. Raises
-    `ValueError` for timestamps that do not match the paths, `RuntimeError` for a checkpoint with
-    the path of the state file.
+    If `save_dir` is relative, relative paths are stored relative to it; absolute paths stay as they
+    are. The newest path is added to the list of all unless it ends it. Raises `ValueError` for
+    timestamps that do not match the paths, for an empty path and for a URL; `RuntimeError` for a
+    checkpoint with the path of the state file.
     """
+    folder = local_folder(save_dir)
     state = make_state(
-        os.fsdecode(save_dir),
-        os.fsdecode(model_checkpoint_path),
-        all_model_checkpoint_paths or (),
+        folder,
+        local_path(model_checkpoint_path),
+        [local_path(path) for path in all_model_checkpoint_paths or ()],
         all_model_checkpoint_timestamps or (),
         last_preserved_timestamp,
         save_relative_paths=False,
     )
-    store_state(os.fsdecode(save_dir), state, latest_filename)
+    store_state(folder, state, latest_filename)
 
 
 def store_state(folder: str, state: CheckpointState, latest_filename: str | None = None) -> None:
@@ -180,9 +207,11 @@ def make_state(
     *,
     save_relative_paths: bool,
 ) -> CheckpointState:
-    """Return the state that TensorFlow would write into a folder: paths relative to it where it
-    stores them so (docs/format.md, "State file"). Raises `ValueError` for timestamps that do
-    not match the paths."""
+    """Return the state that TensorFlow would write into a folder, with paths relative to it where
+    TensorFlow stores them so (docs/format.md, "State file").
+
+    Raises `ValueError` for timestamps that do not match the paths.
+    """
     paths = list(all_paths)
     if not paths or paths[-1] != model_checkpoint_path:
         paths.append(model_checkpoint_path)
@@ -201,7 +230,7 @@ def make_state(
 
     return CheckpointState(
         to_stored(model_checkpoint_path),
-        tuple(map(to_stored, paths)),
-        tuple(timestamps),
+        list(map(to_stored, paths)),
+        list(timestamps),
         last_preserved or 0.0,
     )

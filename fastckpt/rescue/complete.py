@@ -23,6 +23,7 @@ from ..storage.local import File, sync_path
 from ..storage.locks import exclusive, leftovers
 from ..storage.stage import Stage
 from ..storage.staged import aside_path, staged_path
+from ..storage.urls import local_path
 from ..v1.names import parse_v1
 from .layouts import BundleLayout, Layout, Problem, V1Layout, check_is_latest
 from .parts import complete_parts
@@ -150,7 +151,7 @@ def complete(prefix: Path) -> bool:
     is not all there, `FileNotFoundError` for a missing file; and `ValueError` if a later save to
     that prefix was completed already.
     """
-    name = os.fsdecode(prefix)
+    name = local_path(prefix)
     found = [each for each in find_interrupted(name) if each.saved]
     if not found:
         return complete_parts(name)
@@ -197,7 +198,7 @@ def discard(prefix: Path) -> bool:
     if it is not, because new data files are in place already, and the new checkpoint is whole:
     discarding would lose both, and `complete` saves it. The prefix may be a V1 checkpoint's.
     """
-    name = os.fsdecode(prefix)
+    name = local_path(prefix)
     folder = os.path.dirname(name) or os.curdir
     if not os.path.isdir(folder):
         return False

@@ -8,6 +8,7 @@ from typing import Final
 from ..bundle.names import STATE_FILE, index_path, strip_suffix
 from ..errors import suggest
 from ..format.magic import guess_format, recognise
+from ..storage.urls import local_path
 from ..v1.names import parse_v1
 from .examine import examine_v1, examine_v2, report_renamed
 from .findings import Diagnosis, Finding, Notes, name_some, quote
@@ -30,13 +31,14 @@ def doctor(path: str | os.PathLike[str], *, verify: bool = False) -> Diagnosis:
     name = os.fsdecode(path)
     notes = Notes(verify)
     try:
+        name = local_path(name)
         _examine(notes, name)
         if not (notes.checkpoints or notes.findings):
             _report_nothing(notes, name)
     except OSError as error:
         notes.add_os_error(error, name)
-    except ValueError as error:  # a NUL in the path
-        notes.add("error", str(error), name, "No file can have such a name.", "pass another path")
+    except ValueError as error:  # an empty path, a URL, a null character
+        notes.add("error", str(error), name, "No local file has such a name.", "pass another path")
     return Diagnosis(name, tuple(notes.checkpoints.values()), tuple(notes.sorted()), verify)
 
 

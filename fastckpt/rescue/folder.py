@@ -144,7 +144,7 @@ def _report_state(
     repaired = _rebuild(notes, here)
     todo = "remove it, or copy the checkpoints that it names"
     if repaired is not None:
-        shown = replace(repaired, all_model_checkpoint_timestamps=(), last_preserved_timestamp=0.0)
+        shown = replace(repaired, all_model_checkpoint_timestamps=[], last_preserved_timestamp=0.0)
         text = encode_state(shown).decode("utf-8", "surrogateescape")
         repair = command("state", here.folder, "--repair")
         todo = f"{repair}  # which writes:\n{text}".rstrip("\n")

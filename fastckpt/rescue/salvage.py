@@ -15,6 +15,7 @@ from ..format._table import Table
 from ..paths.lookup import list_shards
 from ..paths.state import latest_checkpoint
 from ..storage.local import File
+from ..storage.urls import local_path
 from ..v1.names import parse_v1
 from ..v1.reader import V1Checkpoint, _read_meta, _Tensor
 
@@ -59,8 +60,8 @@ def salvage(
     Raises `FileNotFoundError` if there is neither an index nor a V1 file, `UnsupportedError` for
     what only a newer version may read, and `ValueError` if `out` is the checkpoint itself.
     """
-    prefix, is_v2 = _locate(os.fsdecode(path))
-    target = os.fsdecode(out)
+    prefix, is_v2 = _locate(local_path(path))
+    target = local_path(out)
     if os.path.realpath(target) == os.path.realpath(prefix):
         raise ValueError(f"{target}: expected another path than that of the checkpoint")
     writer = _Target(target, sync)

@@ -13,9 +13,11 @@ from typing import Final
 from ..bundle.names import STATE_FILE, index_path, shard_path
 from ..bundle.partial import Remains
 from ..errors import CheckpointError, FormatError
+from ..paths.resolve import find_v1
 from ..paths.state import CheckpointState, read_state, write_state
+from ..storage.urls import local_folder
 from ..v1.names import parse_v1
-from ..v1.reader import open_v1
+from ..v1.reader import V1Checkpoint
 from .layouts import find_faults
 from .survey import Survey
 
@@ -37,7 +39,7 @@ def repair_state(folder: Path) -> CheckpointState:
 
     Raises `FileNotFoundError` if the folder has no whole checkpoint. Reads indexes, and no tensor.
     """
-    name = os.fsdecode(folder)
+    name = local_folder(folder)
     state = rebuild_state(Survey.of(name), is_whole)
     if state is None:
         raise FileNotFoundError(2, "no whole checkpoint in that folder", name)
@@ -62,7 +64,7 @@ def rebuild_state(here: Survey, is_whole: Callable[[str], bool]) -> CheckpointSt
     alike = [name for name in names if numbered[name][0] == numbered[newest][0]]
     whole = [name for name in alike if name == newest or is_whole(here.path(name))]
     paths = [_spell(name) for name in sorted(whole, key=lambda each: numbered[each])]
-    return CheckpointState(paths[-1], tuple(paths))
+    return CheckpointState(paths[-1], paths)
 
 
 def list_checkpoints(here: Survey) -> list[str]:
@@ -79,9 +81,9 @@ def is_whole(path: str) -> bool:
             locate = partial(_shard_of, path)
             with closing(Remains(index_path(path), locate)) as remains:
                 return next(find_faults(remains, verify=False), None) is None
-        found = open_v1(path)
+        found = find_v1(path)
         if found is not None:
-            found.close()
+            V1Checkpoint(found).close()
         return found is not None
     except (CheckpointError, OSError):
         return False
@@ -107,8 +109,8 @@ def _keep_what_is_whole(
     return replace(
         state,
         model_checkpoint_path=latest,
-        all_model_checkpoint_paths=tuple(path for path, _ in kept) or (latest,),
-        all_model_checkpoint_timestamps=tuple(times[i] for _, i in kept) if has_times else (),
+        all_model_checkpoint_paths=[path for path, _ in kept] or [latest],
+        all_model_checkpoint_timestamps=[times[i] for _, i in kept] if has_times else [],
     )
 
 

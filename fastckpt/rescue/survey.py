@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ..bundle.names import STATE_FILE, index_path, strip_suffix
 from ..format.magic import HEAD_SIZE, FileKind, guess_format, recognise, strip_download_suffix
+from ..paths.resolve import SAVED_MODEL_FILES
 from ..storage.local import File
 from ..storage.staged import split_staged
 from ..v1.names import parse_v1
@@ -27,8 +28,7 @@ __all__ = [
 
 _TEMPORARY: Final = re.compile(r".*\.tempstate\d+|checkpoint\.tmp[0-9a-f]{32}", re.DOTALL)
 _TEMP_FOLDER: Final = re.compile(r"(?P<prefix>.+?)(?:_temp(?:_[0-9a-f]{32})?|\.part)", re.DOTALL)
-_SAVED_MODEL_FILES: Final = ("saved_model.pb", "saved_model.pbtxt")
-_ENTRANCES: Final = {STATE_FILE, *_SAVED_MODEL_FILES}
+_ENTRANCES: Final = {STATE_FILE, *SAVED_MODEL_FILES}
 
 
 class Staged(NamedTuple):
@@ -155,7 +155,7 @@ class Survey:
         original = strip_download_suffix(name)
         if name == STATE_FILE:
             self.has_state = True
-        elif name in _SAVED_MODEL_FILES:
+        elif name in SAVED_MODEL_FILES:
             self.is_saved_model = True
         elif staged is not None:
             if entry.is_file(follow_symlinks=False):  # nothing else is ever staged

@@ -21,6 +21,7 @@ from ..graph.objects import SAVE_COUNTER
 from ..paths.lookup import checkpoint_numbers, is_inside
 from ..paths.read import read
 from ..paths.state import get_checkpoint_state, make_state, store_state
+from ..storage.urls import local_folder
 from .objects import restore_objects, write_objects
 from .retention import KeepSpaced, Retention
 from .variables import Variable, to_integer
@@ -77,7 +78,7 @@ class CheckpointManager:
                 "`step_counter` should be passed if `checkpoint_interval` is not None."
             )
         self._checkpoint = checkpoint
-        self._directory = os.fsdecode(directory)
+        self._directory = local_folder(directory)
         self._prefix = os.path.join(self._directory, checkpoint_name)
         self._step_counter = step_counter
         self._checkpoint_interval = checkpoint_interval

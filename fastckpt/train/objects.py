@@ -28,6 +28,7 @@ from ..graph.objects import (
     encode_graph,
 )
 from ..paths.read import read
+from ..storage.urls import local_path
 from .fetch import check_tensors, read_tensors
 from .variables import Variable, restore_all
 
@@ -67,7 +68,7 @@ def write_objects(
     """
     objects = _Objects(tree, save_counter)
     _check_counter(objects)
-    prefix = os.fsdecode(path)
+    prefix = local_path(path)
     os.makedirs(os.path.dirname(prefix) or os.curdir, exist_ok=True)
     with Writer(prefix, alignment=alignment, sync=sync) as writer:
         for node, variable in objects.variables:

@@ -18,6 +18,7 @@ from ..format._record import decode_entry, decode_name, encode_name
 from ..format.dtypes import dtype_of
 from ..paths.read import read
 from ..paths.state import latest_checkpoint
+from ..storage.urls import local_path
 
 __all__ = [
     "CheckpointReader",
@@ -127,7 +128,7 @@ def load_checkpoint(ckpt_dir_or_file: Path) -> CheckpointReader:
 
     Raises `ValueError` for a folder without a state file that names an existing checkpoint.
     """
-    path = os.fsdecode(ckpt_dir_or_file)
+    path = local_path(ckpt_dir_or_file)
     if not os.path.isdir(path):
         return CheckpointReader(path)
     latest = latest_checkpoint(path)

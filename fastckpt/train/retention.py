@@ -19,7 +19,7 @@ from ..paths.lookup import (
     real_prefix,
     remove_files,
 )
-from ..v1.reader import open_v1
+from ..paths.resolve import find_v1
 
 __all__ = ["KeepHourly", "KeepSpaced", "Retention"]
 
@@ -154,10 +154,6 @@ def _split(
 
 def _is_v1(path: str) -> bool:
     try:
-        checkpoint = open_v1(path)
+        return find_v1(path) is not None
     except (OSError, ValueError):
         return False
-    if checkpoint is None:
-        return False
-    checkpoint.close()
-    return True

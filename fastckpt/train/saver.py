@@ -22,6 +22,7 @@ from ..paths.lookup import checkpoint_exists, get_checkpoint_mtimes, meta_path
 from ..paths.read import read
 from ..paths.state import make_state, store_state
 from ..storage.stage import replace_file
+from ..storage.urls import local_path
 from ..v1.writer import write_v1
 from .fetch import check_tensors, read_tensors
 from .retention import KeepHourly, Retention
@@ -143,7 +144,7 @@ class Saver:
         `sess` of another kind; `RuntimeError` if the state file would replace the checkpoint.
         """
         self._check_is_built()
-        path = os.fsdecode(save_path)
+        path = local_path(save_path)
         state_file = STATE_FILE if latest_filename is None else latest_filename
         if os.path.split(state_file)[0]:
             raise ValueError("'latest_filename' must not contain path components")
@@ -185,7 +186,7 @@ class Saver:
             return
         if save_path is None:
             raise ValueError("Can't load save_path when it is None.")
-        path = os.fsdecode(save_path)
+        path = local_path(save_path)
         if not checkpoint_exists(path):
             raise ValueError("The passed save_path is not a valid checkpoint: " + path)
         threads = 1 if self._restore_sequentially else None

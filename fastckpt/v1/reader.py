@@ -10,6 +10,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -41,7 +42,7 @@ from ..format.slices import (
 from ..parallel import Progress, Tally, batches, ordered_map
 from ..storage.local import File
 from ..storage.staged import split_staged
-from .names import find_shards, parse_v1, v1_pattern, v1_shard_path
+from .names import parse_v1, v1_shard_path
 from .records import (
     META_RECORD,
     META_TAG,
@@ -56,7 +57,7 @@ from .records import (
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["V1Checkpoint", "find_v1", "open_v1"]
+__all__ = ["V1Checkpoint", "is_v1"]
 
 _TABLE_MAGIC: Final = bytes.fromhex("57fb808b247547db")
 
@@ -86,35 +87,9 @@ def _find_staged(prefix: str, count: int) -> Iterator[str]:
             yield name
 
 
-def open_v1(path: str) -> V1Checkpoint | None:
-    """Open what a path means as a V1 checkpoint (see `find_v1`), None if it means none."""
-    found = find_v1(path)
-    return None if found is None else V1Checkpoint(found)
-
-
-def find_v1(path: str) -> str | None:
-    """Return the path of the V1 checkpoint that a path means: a file, or the pattern of shards for
-    one of them, for their pattern, or for their prefix.
-
-    None if there is no such file, or if the first one is not V1: its last bytes are not a table's,
-    or it is the index of a V2 checkpoint. Raises `FormatError` for a table that is broken.
-    """
-    parts = parse_v1(path)
-    if parts is None and os.path.isfile(path):
-        return path if _is_v1(path) else None
-    prefix, count = (parts.prefix, parts.num_shards) if parts else (path, None)
-    folder, base = os.path.split(prefix)
-    try:
-        names = find_shards(os.listdir(folder or os.curdir), base, count)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
-        return None
-    if not names or not _is_v1(os.path.join(folder, names[0])):
-        return None
-    first = parse_v1(names[0])
-    return None if first is None else v1_pattern(prefix, first.num_shards)
-
-
-def _is_v1(path: str) -> bool:
+def is_v1(path: str) -> bool:
+    """Return whether a file is a V1 table, by its last bytes and its first record. Raises
+    `FormatError` for a table that is broken."""
     file = File(path)
     at = file.size - len(_TABLE_MAGIC)
     if at < 0 or file.read(at, len(_TABLE_MAGIC), "table magic") != _TABLE_MAGIC:
@@ -224,7 +199,10 @@ class V1Checkpoint(Checkpoint):
         return f"<checkpoint {self.path!r}: format V1, shards: {self.num_shards}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return V1Checkpoint, (self.path,)
+        files = None
+        if self._tables is not None and parse_v1(self.path) is None:
+            files = [table.file.path for table in self._tables]  # the path may be any pattern
+        return partial(V1Checkpoint, self.path, files=files), ()
 
     def close(self) -> None:
         """Drop the checkpoint's own references. Arrays that were handed out stay valid."""

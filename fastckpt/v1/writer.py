@@ -17,6 +17,7 @@ from ..format.values import encode_value
 from ..storage.locks import leftovers
 from ..storage.stage import Stage
 from ..storage.staged import split_staged
+from ..storage.urls import local_path
 from .names import v1_pattern, v1_shard_path
 from .records import (
     HEADER,
@@ -87,7 +88,7 @@ def write_parts(
     if num_shards is not None and num_shards < 1:
         raise ValueError(f"num_shards: expected 1 or more, got {num_shards}")
     _check_parts(parts)
-    target = os.fsdecode(path)
+    target = local_path(path)
     paths = [target]
     if num_shards is not None:
         paths = [v1_shard_path(target, shard, num_shards) for shard in range(num_shards)]

@@ -2,7 +2,6 @@
 
 import math
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -12,10 +11,11 @@ from hypothesis import strategies as st
 from oracle import from_bytes, numpy_dtype, to_tensor
 
 import fastckpt
+from fastckpt import read_meta
 from fastckpt.errors import FormatError, UnsupportedError
 from fastckpt.format._message import encode
 from fastckpt.format.dtypes import by_number
-from fastckpt.graph.meta import SaverDef, encode_meta, read_meta
+from fastckpt.graph.meta import SaverDef, encode_meta
 from fastckpt.graph.nodes import Function
 from fastckpt.graph.schema import (
     ATTRIBUTE,
@@ -213,26 +213,6 @@ def test_text_format_is_refused_by_name(tmp_path, text):
 
     with pytest.raises(UnsupportedError, match="expected a binary file, got text format"):
         read_meta(path)
-
-
-def test_missing_graph_says_what_was_looked_for(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"looked for .*model\.meta' and .*model'"):
-        read_meta(tmp_path / "model")
-
-
-def test_folder_without_a_saved_model_is_an_os_error(tmp_path):
-    with pytest.raises(FileNotFoundError) as caught:
-        read_meta(tmp_path)
-
-    assert caught.value.filename == str(tmp_path / "saved_model.pb")
-
-
-@pytest.mark.parametrize("name", ["saved_model.pbtxt", "saved_model.cpb"])
-def test_saved_model_in_another_form_is_unsupported(tmp_path, name):
-    (tmp_path / name).write_bytes(b"x")
-
-    with pytest.raises(UnsupportedError, match=rf"expected saved_model\.pb, got {name}"):
-        read_meta(tmp_path)
 
 
 def test_saved_model_without_a_graph_raises_format_error(tmp_path):
@@ -469,34 +449,6 @@ def test_graph_of_a_saver_tells_its_variables(golden):
     assert (meta.tensorflow_version, meta.versions.producer) == ("1.15.5", 134)
     names = meta.node("save/SaveV2/tensor_names").attrs["value"].tolist()
     assert sorted(each.checkpoint_name.encode() for each in meta.variables) == names
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "tf1_saver/model.ckpt-40",
-        "tf1_saver/model.ckpt-40.index",
-        "tf1_saver/model.ckpt-40.data-00000-of-00001",
-        "tf1_saver/model.ckpt-40.meta",
-        "v1_plain/model.ckpt-2",
-        "v1_plain/model.ckpt-2-?????-of-00003",
-    ],
-)
-def test_path_means_the_graph_beside_it(golden, path):
-    meta = read_meta(golden / path)
-
-    assert meta.path == str(golden / re.match(r".*ckpt-\d+", path)[0]) + ".meta"
-
-
-def test_saved_model_is_read_from_its_folder(golden, tmp_path):
-    folder = golden / "tf1_saved_model" / "model"
-    shutil.copy(folder / "saved_model.pb", tmp_path / "renamed.bin")
-
-    meta, renamed = read_meta(folder), read_meta(tmp_path / "renamed.bin")
-
-    assert meta.tags == ("serve",)
-    assert list(meta.signatures) == ["serving_default"]
-    assert len(meta.nodes) == len(renamed.nodes) == 28
 
 
 @pytest.mark.parametrize(

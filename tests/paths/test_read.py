@@ -53,10 +53,10 @@ def test_path_with_a_nul_is_a_value_error(path):
         fastckpt.read(path)
 
 
-@pytest.mark.parametrize("path", ["", " ", ".index", "checkpoint", "no/such/folder/m"])
+@pytest.mark.parametrize("path", [" ", ".index", "checkpoint", "no/such/folder/m"])
 def test_path_that_matches_nothing_is_file_not_found(tmp_path, path):
     with pytest.raises(FileNotFoundError, match="looked for"):
-        fastckpt.read(os.path.join(tmp_path, path) if path else path)
+        fastckpt.read(tmp_path / path)
 
 
 @pytest.mark.parametrize(

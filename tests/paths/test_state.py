@@ -110,7 +110,7 @@ def test_huge_file_is_refused_before_it_is_read(tmp_path):
 
 def test_empty_file_is_an_empty_state(state):
     assert state("") == CheckpointState()
-    assert state(" \n# nothing\n") == CheckpointState("", (), (), 0.0)
+    assert state(" \n# nothing\n") == CheckpointState("", [], [], 0.0)
 
 
 def test_state_as_tensorflow_writes_it(state):
@@ -195,17 +195,25 @@ def test_not_a_number_is_a_number(state):
     ],
 )
 def test_repeated_field_in_every_spelling(state, text):
-    assert state(text).all_model_checkpoint_paths == ("a", "b")
+    assert state(text).all_model_checkpoint_paths == ["a", "b"]
 
 
 def test_last_of_a_repeated_single_field_counts(state):
     assert state('model_checkpoint_path: "a" model_checkpoint_path: "b"') == CheckpointState("b")
 
 
-def test_state_is_a_value():
-    with pytest.raises(AttributeError):
-        CheckpointState().model_checkpoint_path = "a"
-    assert CheckpointState("a") == CheckpointState("a") != CheckpointState("b")
+def test_state_compares_and_changes_as_tensorflows_message():
+    paths = ["a"]
+    state = CheckpointState("a", paths)
+    assert state == CheckpointState("a", ["a"]) != CheckpointState("b", ["a"])
+
+    state.model_checkpoint_path = "b"
+    state.all_model_checkpoint_paths.append("b")
+
+    assert state == CheckpointState("b", ["a", "b"])
+    assert state.all_model_checkpoint_paths == ["a", "b"]
+    assert state.all_model_checkpoint_timestamps == []
+    assert paths == ["a"] and CheckpointState().all_model_checkpoint_paths == []
 
 
 @pytest.mark.parametrize(
@@ -385,6 +393,6 @@ def test_checkpoint_is_found_beside_a_state_file_that_was_moved(tmp_path):
     update_checkpoint_state(tmp_path, "/moved/m-2", ["/moved/m-1", "/moved/m-2"])
 
     assert latest_checkpoint(tmp_path) == f"{tmp_path}/m-2"
-    assert get_checkpoint_state(tmp_path).all_model_checkpoint_paths == (
+    assert get_checkpoint_state(tmp_path).all_model_checkpoint_paths == [
         "/moved/m-1", f"{tmp_path}/m-2",
-    )  # fmt: skip
+    ]  # fmt: skip

@@ -35,7 +35,7 @@ def test_state_is_rebuilt_in_the_order_of_numbers(folder, content):
     state = repair_state(folder)
 
     assert state.model_checkpoint_path == "run-500"
-    assert state.all_model_checkpoint_paths == ("run-300", "run-400", "run-500")
+    assert state.all_model_checkpoint_paths == ["run-300", "run-400", "run-500"]
     assert read_state(str(folder / "checkpoint")) == state
     assert fastckpt.read(folder).path == str(folder / "run-500")
 
@@ -48,7 +48,7 @@ def test_newest_of_several_names_is_the_one_that_was_written_last(folder):
     state = rebuild(folder)
 
     assert state.model_checkpoint_path == "best-7"
-    assert state.all_model_checkpoint_paths == ("best-7",)
+    assert state.all_model_checkpoint_paths == ["best-7"]
 
 
 def test_state_keeps_times_and_loses_what_is_gone(folder):
@@ -59,7 +59,7 @@ def test_state_keeps_times_and_loses_what_is_gone(folder):
     state = repair_state(folder)
 
     assert state.model_checkpoint_path == "run-300"
-    assert state.all_model_checkpoint_paths == ("run-300",)
+    assert state.all_model_checkpoint_paths == ["run-300"]
     assert state.all_model_checkpoint_timestamps == before.all_model_checkpoint_timestamps[:1]
     assert state.last_preserved_timestamp == before.last_preserved_timestamp
 

@@ -364,5 +364,5 @@ def test_clock_is_asked_at_each_save(tree, tmp_path, clock):
     manager.save()
 
     state = read_state(tmp_path / "checkpoint")
-    assert state.all_model_checkpoint_timestamps == (1_000_000.0, 1_000_060.0)
+    assert state.all_model_checkpoint_timestamps == [1_000_000.0, 1_000_060.0]
     assert state.last_preserved_timestamp == 999_999.0

@@ -30,7 +30,8 @@ from fastckpt.errors import (
     FormatError,
     UnsupportedError,
 )
-from fastckpt.v1.reader import V1Checkpoint, open_v1
+from fastckpt.paths.resolve import find_v1
+from fastckpt.v1.reader import V1Checkpoint
 from fastckpt.v1.writer import write_v1
 
 # ---- files put together by hand
@@ -54,7 +55,7 @@ def test_file_cut_at_every_length_raises_format_error(tmp_path, name):
 
         with pytest.raises(FormatError, match=re.escape(str(path))):
             V1Checkpoint(str(path))
-        assert open_v1(str(path)) is None
+        assert find_v1(str(path)) is None
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -21,11 +21,12 @@ from v1_files import (
     varints,
 )
 
+import fastckpt
 from fastckpt.errors import (
     CheckpointError,
 )
 from fastckpt.format.dtypes import by_number
-from fastckpt.v1.reader import V1Checkpoint, open_v1
+from fastckpt.v1.reader import V1Checkpoint
 from fastckpt.v1.writer import Part, write_parts, write_v1
 
 # ---- real TensorFlow
@@ -161,7 +162,7 @@ def written(oracle, tmp_path_factory):
 def test_what_tensorflow_saved_is_read_and_written_alike(written, tmp_path, name):
     tensors = BY_SAVE[name]
 
-    with open_v1(str(written / name)) as ckpt:
+    with fastckpt.read(str(written / name)) as ckpt:
         assert list(ckpt.problems()) == []
         assert {key: to_tensor(array) for key, array in ckpt.items()} == {
             key: to_tensor(array) for key, array in tensors.items()
@@ -177,7 +178,7 @@ def test_slices_that_tensorflow_saved_are_read_and_written_alike(written, tmp_pa
         shape, box = spec_box(spec, array)
         parts.append(Part(name, by_number(fastckpt_number(array)), shape, box, array))
 
-    with open_v1(str(written / "slices")) as ckpt:
+    with fastckpt.read(str(written / "slices")) as ckpt:
         assert {key: to_tensor(array) for key, array in ckpt.items()} == {
             key: to_tensor(array) for key, array in whole.items()
         }
@@ -189,7 +190,7 @@ def test_slices_that_tensorflow_saved_are_read_and_written_alike(written, tmp_pa
 
 
 def test_quantized_tensors_that_tensorflow_saved_are_read_and_written_alike(written, tmp_path):
-    with open_v1(str(written / "quantized")) as ckpt:
+    with fastckpt.read(str(written / "quantized")) as ckpt:
         assert [info.tf_dtype for info in ckpt.infos()] == sorted(QUANTIZED_V1)
         for dtype in QUANTIZED_V1:
             assert to_tensor(ckpt[dtype]) == to_tensor(sample(QUANTIZED[dtype], (3,)))
@@ -200,7 +201,7 @@ def test_quantized_tensors_that_tensorflow_saved_are_read_and_written_alike(writ
 
 @pytest.mark.parametrize("path", ["saver", "saver_sharded-?????-of-00003"])
 def test_what_a_saver_saved_is_read(written, path):
-    with open_v1(str(written / path)) as ckpt:
+    with fastckpt.read(str(written / path)) as ckpt:
         assert list(ckpt) == ["dev0", "dev1", "dev2", "rows"]
         assert [ckpt[f"dev{i}"].tolist() for i in range(3)] == [[i, -1] for i in range(3)]
         assert ckpt["rows"].tolist() == [[i * 10.0 + j for j in range(4)] for i in range(7)]

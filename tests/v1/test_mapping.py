@@ -18,7 +18,8 @@ from fastckpt.errors import (
     FormatError,
     TensorNotFoundError,
 )
-from fastckpt.v1.reader import V1Checkpoint, open_v1
+from fastckpt.paths.resolve import find_v1
+from fastckpt.v1.reader import V1Checkpoint
 from fastckpt.v1.writer import write_v1
 
 # ---- what a path means
@@ -39,7 +40,7 @@ def sharded(tmp_path):
 def test_shard_and_pattern_mean_all_shards(sharded):
     paths = [*shard_names(sharded, 3), f"{sharded}-?????-of-00003", f"{sharded}-*-of-00003"]
     for path in paths:
-        with open_v1(path) as ckpt:
+        with fastckpt.read(path) as ckpt:
             assert ckpt.path == f"{sharded}-?????-of-00003"
             assert (ckpt.num_shards, len(ckpt)) == (3, 6)
             assert [info.shard for info in ckpt.infos()] == [0, 0, 1, 1, 2, 2]
@@ -52,7 +53,7 @@ def test_missing_shard_is_named(sharded, missing):
     os.unlink(names[missing])
     for path in [names[(missing + 1) % 3], names[missing], f"{sharded}-?????-of-00003"]:
         with pytest.raises(FileNotFoundError, match=f"shard {missing + 1} of 3") as caught:
-            open_v1(path)
+            fastckpt.read(path)
 
         assert (caught.value.errno, caught.value.filename) == (errno.ENOENT, names[missing])
 
@@ -61,7 +62,7 @@ def test_number_that_is_no_shard_is_part_of_a_name(tmp_path):
     path = tmp_path / "run-00003-of-00003"
     write_v1(path, {"w": 1.0})
 
-    with open_v1(str(path)) as ckpt:
+    with fastckpt.read(str(path)) as ckpt:
         assert (ckpt.path, ckpt.num_shards) == (str(path), 1)
 
 
@@ -69,7 +70,7 @@ def test_same_tensor_in_two_shards_is_an_error(sharded):
     first, second, _ = shard_names(sharded, 3)
     Path(second).write_bytes(Path(first).read_bytes())
 
-    with open_v1(first) as ckpt, pytest.raises(FormatError, match="exactly once"):
+    with fastckpt.read(first) as ckpt, pytest.raises(FormatError, match="exactly once"):
         ckpt["t0"]
 
 
@@ -78,7 +79,7 @@ def test_tensor_that_differs_between_shards_is_an_error(sharded):
     write_v1(second, {"t0": np.zeros(4)})
 
     with pytest.raises(FormatError, match="'t0'") as caught:
-        open_v1(first)
+        fastckpt.read(first)
 
     assert caught.value.path == second
 
@@ -102,7 +103,7 @@ def test_tensor_that_differs_between_shards_is_an_error(sharded):
     ],
 )
 def test_what_is_not_v1_is_not_opened(name):
-    assert open_v1(os.path.join(GOLDEN, name)) is None
+    assert find_v1(os.path.join(GOLDEN, name)) is None
 
 
 @pytest.mark.parametrize("name", ["tf1_saver", "nothing", "v1_sharded/model.ckpt-5"])
@@ -114,7 +115,7 @@ def test_class_raises_oserror_for_what_is_no_file(name):
 def test_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
 
-    assert open_v1(str(tmp_path / "pipe")) is None
+    assert find_v1(str(tmp_path / "pipe")) is None
 
 
 def test_read_and_load_open_v1():
@@ -211,11 +212,11 @@ def test_closed_checkpoint_says_so(plain):
 
 def test_repr_says_what_it_is(plain, sharded):
     assert repr(plain) == f"<checkpoint {plain.path!r}: format V1, shards: 1>"
-    assert "shards: 3" in repr(open_v1(f"{sharded}-?????-of-00003"))
+    assert "shards: 3" in repr(fastckpt.read(f"{sharded}-?????-of-00003"))
 
 
 def test_checkpoint_is_pickled_by_its_path(sharded):
-    ckpt = open_v1(f"{sharded}-?????-of-00003")
+    ckpt = fastckpt.read(f"{sharded}-?????-of-00003")
     for other in (pickle.loads(pickle.dumps(ckpt)), copy.copy(ckpt)):
         assert (other.path, list(other)) == (ckpt.path, list(ckpt))
         assert other["t5"].tolist() == [5, 5, 5]

@@ -40,7 +40,7 @@ import fastckpt
 from fastckpt.errors import (
     TensorNotFoundError,
 )
-from fastckpt.v1.reader import V1Checkpoint, open_v1
+from fastckpt.v1.reader import V1Checkpoint
 from fastckpt.v1.writer import write_parts
 
 # ---- values that TensorFlow does not write but reads
@@ -129,7 +129,7 @@ assert len(CASES) >= 7 and PARTS, "the golden corpus is not complete"
 
 @every_case
 def test_tensor_has_the_values_that_tensorflow_reads(case):
-    with open_v1(case.path) as ckpt:
+    with fastckpt.read(case.path) as ckpt:
         assert list(ckpt) == [record["key"] for record in case.tensors]
         for record in case.tensors:
             for array in (ckpt[record["key"]], ckpt.get_tensor(record["key"], copy=True)):
@@ -147,7 +147,7 @@ def test_checkpoint_describes_itself(case):
     digest = hashlib.sha256()
     hashes = {record["key"]: record["sha256"] for record in case.tensors}
 
-    with open_v1(case.path) as ckpt:
+    with fastckpt.read(case.path) as ckpt:
         assert (ckpt.path, ckpt.format, ckpt.byteorder, ckpt.version) == (
             case.path,
             "V1",
@@ -174,7 +174,7 @@ def test_part_of_a_tensor_reads_as_the_restore_op_does(case, part):
         start, length = (0, 1 << 40) if extent == "-" else map(int, extent.split(","))
         index.append(slice(start, start + length))
 
-    with open_v1(case.path) as ckpt:
+    with fastckpt.read(case.path) as ckpt:
         array = ckpt.get_slice(part["key"])[tuple(index)]
 
     assert list(array.shape) == part["shape"]
@@ -189,7 +189,7 @@ INDEXES += [slice(None, None, 2), slice(None, None, -1), (0, 0), (..., slice(1, 
 
 @every_case
 def test_slice_handle_indexes_like_the_array(case):
-    with open_v1(case.path) as ckpt:
+    with fastckpt.read(case.path) as ckpt:
         for name, whole in ckpt.items():
             handle = ckpt.get_slice(name)
             assert (handle.shape, handle.dtype, handle.ndim) == (
@@ -222,7 +222,7 @@ def test_file_is_written_again_byte_for_byte(case, tmp_path):
 
 @every_case
 def test_conversion_to_v2_keeps_values_dtypes_and_slices(case, tmp_path):
-    with open_v1(case.path) as old:
+    with fastckpt.read(case.path) as old:
         with fastckpt.Writer(tmp_path / "new", sync=False) as writer:
             for name in old:
                 writer.add_from(old, name)

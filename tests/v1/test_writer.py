@@ -12,8 +12,9 @@ from oracle import numpy_dtype, to_tensor
 from slice_keys import slice_key
 from v1_files import FLOAT, INT32, WHOLE, arrays, fastckpt_number, names
 
+import fastckpt
 from fastckpt.format.dtypes import by_number
-from fastckpt.v1.reader import V1Checkpoint, open_v1
+from fastckpt.v1.reader import V1Checkpoint
 from fastckpt.v1.writer import Part, write_parts, write_v1
 
 # ---- writing: what is refused
@@ -157,7 +158,7 @@ def test_neighbours_share_a_shard_and_shards_have_as_many_bytes(tmp_path, count)
     path = write_v1(tmp_path / "m", tensors, num_shards=count)
 
     assert len(os.listdir(tmp_path)) == count
-    with open_v1(path) as ckpt:
+    with fastckpt.read(path) as ckpt:
         shards = [info.shard for info in ckpt.infos()]
         assert shards == [i * count // 20 for i in range(20)]
         assert all((ckpt[name] == tensors[name]).all() for name in tensors)
@@ -166,8 +167,8 @@ def test_neighbours_share_a_shard_and_shards_have_as_many_bytes(tmp_path, count)
 def test_empty_checkpoint_is_read_again(tmp_path):
     path = write_v1(tmp_path / "m", {})
 
-    assert dict(open_v1(path)) == {}
-    assert list(open_v1(path).problems()) == []
+    assert dict(fastckpt.read(path)) == {}
+    assert list(fastckpt.read(path).problems()) == []
 
 
 KNOWN = bytes.fromhex(
@@ -218,7 +219,7 @@ def test_known_values_give_the_known_record(tmp_path, dtype, values):
 def test_round_trip_is_exact(tmp_path, tensors, num_shards):
     path = write_v1(tmp_path / "m", tensors, num_shards=num_shards, sync=False)
 
-    with open_v1(path) as ckpt:
+    with fastckpt.read(path) as ckpt:
         assert list(ckpt) == sorted(tensors, key=str.encode)
         assert {name: to_tensor(array) for name, array in ckpt.items()} == {
             name: to_tensor(array) for name, array in tensors.items()
@@ -242,7 +243,7 @@ def test_partitioned_round_trip_is_exact(tmp_path, array, data):
 
     path = write_parts(tmp_path / "m", parts, num_shards=2, sync=False)
 
-    with open_v1(path) as ckpt:
+    with fastckpt.read(path) as ckpt:
         assert to_tensor(ckpt["w"]) == to_tensor(array)
         assert to_tensor(np.asarray(ckpt.get_slice("w")[..., :1] if array.ndim else array)) == (
             to_tensor(array[..., :1] if array.ndim else array)
@@ -266,5 +267,5 @@ def test_memory_of_any_layout_is_written(tmp_path, make, dtype):
 
     path = write_v1(tmp_path / "m", {"w": value}, sync=False)
 
-    found = open_v1(path)["w"]
+    found = fastckpt.read(path)["w"]
     assert found.shape == value.shape and (found == value).all()
