@@ -23,14 +23,16 @@ class Field(NamedTuple):
     is_repeated: bool
 
 
+# The text may be a stranger's: no pattern matches the same bytes in two ways, so that none
+# backtracks, and each takes time in proportion to what it matches.
+_SPACE: Final = re.compile(rb"[ \t\r\n\f\v]*")
 _TOKEN: Final = re.compile(
-    rb"""(?:[ \t\r\n\f\v]|\#[^\n]*)*        # white space and comments
-    (?: (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+    rb"""(?P<name>[A-Za-z_][A-Za-z0-9_]*)
       | (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[fF]?)
-      | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+      | (?P<string>"[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\\\n]*(?:\\.[^'\\\n]*)*')
       | (?P<mark>[-:,;\[\]])
       | (?P<end>\Z)
-    )""",
+    """,
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPE: Final = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|(.))", re.DOTALL)
@@ -67,6 +69,19 @@ def _quote(text: str) -> str:
     return '"' + os.fsencode(text).decode("latin-1").translate(_WRITTEN_ESCAPES) + '"'
 
 
+def _skip_blank(text: bytes, at: int) -> int:
+    """Return where the white space and the comments that begin at `at` end."""
+    while True:
+        space = _SPACE.match(text, at)
+        assert space is not None
+        at = space.end()
+        if text[at : at + 1] != b"#":
+            return at
+        at = text.find(b"\n", at)
+        if at < 0:
+            return len(text)
+
+
 class _Parser:
     """Reads `name: value` fields; a value may be a list, a string several literals."""
 
@@ -93,11 +108,12 @@ class _Parser:
     def _split(self, text: bytes) -> Iterator[tuple[str, bytes, int]]:
         at = 0
         while True:
+            at = _skip_blank(text, at)
             match = _TOKEN.match(text, at)
             if match is None or match.lastgroup is None:
                 problem = f"expected protobuf text, got {text[at : at + 20]!r}"
                 raise FormatError(self._path, self._what, problem, offset=at)
-            yield match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)
+            yield match.lastgroup, match[0], at
             at = match.end()
 
     def _advance(self) -> bytes:
