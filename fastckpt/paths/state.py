@@ -18,7 +18,7 @@ from ..format import textproto
 from ..storage.local import File
 from ..storage.stage import replace_file
 from ..storage.urls import Path, find_scheme, local_folder, local_path
-from .lookup import is_there
+from .lookup import checkpoint_exists, is_there
 
 __all__ = [
     "CheckpointState",
@@ -155,9 +155,11 @@ def latest_checkpoint(checkpoint_dir: Path, latest_filename: str | None = None) 
     no state file, or no such checkpoint. Raises `FormatError` for a damaged state file, and
     `ValueError` for a URL."""
     state = get_checkpoint_state(checkpoint_dir, latest_filename)
-    if state is None or not is_there(state.model_checkpoint_path):
+    if state is None:
         return None
-    return state.model_checkpoint_path
+    path = state.model_checkpoint_path
+    is_local = find_scheme(path) is None  # of another system, and not found beside the file
+    return path if is_local and checkpoint_exists(path) else None
 
 
 def update_checkpoint_state(

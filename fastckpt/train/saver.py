@@ -186,7 +186,7 @@ class Saver:
             return
         if save_path is None:
             raise ValueError("Can't load save_path when it is None.")
-        path = local_path(save_path)
+        path = local_path(save_path) if os.fspath(save_path) else ""
         if not checkpoint_exists(path):
             raise ValueError("The passed save_path is not a valid checkpoint: " + path)
         threads = 1 if self._restore_sequentially else None
