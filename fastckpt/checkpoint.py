@@ -269,12 +269,12 @@ class Checkpoint(Mapping[str, "npt.NDArray[Any]"], ABC):
 
     def _repr_html_(self) -> str:
         from .name_tree import grow_tree
-        from .notebook import line
+        from .text import html_line
 
         try:
             return grow_tree(self.path, self.infos())._repr_html_()
         except (CheckpointError, OSError, ValueError) as error:  # broken or closed
-            return line(repr(self), str(error))
+            return html_line(repr(self), str(error))
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)

@@ -172,8 +172,11 @@ _COMPARED: Final = 128  # characters of a name; the time grows with their square
 _WORK: Final = 50_000  # characters compared in all
 
 
-def suggest(name: str, names: Sequence[str], *, limit: int = 3) -> tuple[str, ...]:
-    """Return up to `limit` of the sorted `names` that resemble a name, the closest first.
+def suggest(
+    name: str, names: Sequence[str], *, limit: int = 3, cutoff: float = 0.6
+) -> tuple[str, ...]:
+    """Return up to `limit` of the sorted `names` that resemble a name, the closest first;
+    `cutoff` is how much they have to (0 to 1).
 
     The time is linear in the characters of `names`: only neighbours in the order and names with
     the same last component are compared, by their last characters, and not too many.
@@ -194,5 +197,5 @@ def suggest(name: str, names: Sequence[str], *, limit: int = 3) -> tuple[str, ..
         if work > _WORK:
             break
         by_end.setdefault(end, each)
-    close = get_close_matches(name[-_COMPARED:], by_end, n=limit)
+    close = get_close_matches(name[-_COMPARED:], by_end, limit, cutoff)
     return tuple(by_end[each] for each in close)

@@ -1,28 +1,28 @@
-"""Tensors as a tree of their names, which are split at "/". Does not import NumPy."""
+"""The tree of tensor names, split at "/". Does not import NumPy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from .notebook import fold, line
-from .text import count, spell_shape, spell_size
+from .text import count, count_more, html_fold, html_line, printable, spell_shape, spell_size
 
 if TYPE_CHECKING:
     from .format._record import TensorInfo
 
 __all__ = ["TensorTree", "grow_tree"]
 
-_MAX_DEPTH: Final = 100  # a name may have any number of "/"; what is deeper stays in one piece
+_MAX_DEPTH: Final = 100  # a name may have any number of "/"; below this the rest stays in one piece
 _SHOWN: Final = 100  # children of one tree in a notebook
 _LEVELS: Final = 20
 _ALL_SHOWN: Final = 2000
 
 
 class TensorTree:
-    """A part of the names. `children` is a dict of names to trees, in key order; `tensor` the
-    `TensorInfo` of the tensor of exactly this name, None if there is none; `count` and `nbytes` are
-    of all tensors here and below. Prints as an indented list; a notebook shows it collapsible."""
+    """A node of the tree. `children` is a dict of names to trees, in key order; `tensor` is the
+    `TensorInfo` of the tensor of exactly this name, None if there is none; `count` and `nbytes`
+    include all tensors at this node and below. `str` gives an indented list, with escapes for
+    characters that do not print; a notebook shows it collapsible."""
 
     __slots__ = ("children", "count", "name", "nbytes", "tensor")
 
@@ -34,15 +34,15 @@ class TensorTree:
         self.nbytes = 0
 
     def lines(self, depth: int | None = None) -> Iterator[str]:
-        """Yield the lines of text, of so many levels (default: all)."""
-        yield f"{self.name}  {_describe(self)}"
+        """Yield the lines of text, down to `depth` levels (default: all)."""
+        yield f"{printable(self.name)}  {_describe(self)}"
         yield from self._lines_below("", depth)
 
     def _lines_below(self, indent: str, depth: int | None) -> Iterator[str]:
         if depth is not None and depth < 1:
             return
         for name, child in self.children.items():
-            yield f"{indent}  {name}  {_describe(child)}"
+            yield f"{indent}  {printable(name)}  {_describe(child)}"
             yield from child._lines_below(indent + "  ", None if depth is None else depth - 1)
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class TensorTree:
 
 
 def grow_tree(name: str, infos: Iterable[TensorInfo]) -> TensorTree:
-    """Return tensors as a tree, whose root has this name."""
+    """Return the tree of some tensors; `name` is that of its root."""
     root = TensorTree(name)
     for info in infos:
         node = root
@@ -80,7 +80,7 @@ def _describe(node: TensorTree) -> str:
 
 
 class _Fold:
-    """Makes the HTML of a tree, of so many rows in all."""
+    """Makes the HTML of a tree, with a limit of rows in all."""
 
     def __init__(self) -> None:
         self._left = _ALL_SHOWN
@@ -88,7 +88,7 @@ class _Fold:
     def __call__(self, node: TensorTree, levels: int, *, is_open: bool) -> str:
         self._left -= 1
         if not node.children:
-            return line(node.name, _describe(node))
+            return html_line(node.name, _describe(node))
         shown = []
         children = list(node.children.values())
         for child in children[:_SHOWN] if levels else []:
@@ -96,5 +96,5 @@ class _Fold:
                 break
             shown.append(self(child, levels - 1, is_open=is_open and len(children) == 1))
         if len(shown) < len(children):
-            shown.append(line("", f"and {len(children) - len(shown):,} more"))
-        return fold(node.name, _describe(node), "".join(shown), is_open=is_open)
+            shown.append(html_line("", count_more(len(children) - len(shown))))
+        return html_fold(node.name, _describe(node), "".join(shown), is_open=is_open)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,8 +22,8 @@ from ..format._record import TensorInfo
 from ..format.checksum import crc32c
 from ..format.dtypes import by_number
 from ..format.slices import Box
-from ..notebook import line, list_items
 from ..paths.read import open_source
+from ..text import html_line, html_list, printable, section, spell_shape
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -46,7 +46,7 @@ class Renamed(NamedTuple):
     new: str
 
     def __str__(self) -> str:
-        return f"{self.old} -> {self.new}"
+        return f"{printable(self.old)} -> {printable(self.new)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,11 @@ class Change:
     def __str__(self) -> str:
         told = [f"dtype {self.dtype[0]} -> {self.dtype[1]}"] if "dtype" in self.how else []
         if "shape" in self.how:
-            told.append(f"shape {_spell(self.shape[0])} -> {_spell(self.shape[1])}")
+            told.append(f"shape {spell_shape(self.shape[0])} -> {spell_shape(self.shape[1])}")
         if self.values:
             by = "" if self.max_difference is None else f" by up to {self.max_difference:.3g}"
             told.append(f"values differ{by}")
-        return f"{self.name}: {', '.join(told)}"
+        return f"{printable(self.name)}: {', '.join(told)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +105,14 @@ class Diff:
     def __str__(self) -> str:
         lines: list[str] = []
         for title in ("added", "removed", "renamed", "changed"):
-            lines += _section(title, getattr(self, title))
+            entries = getattr(self, title)
+            lines += section(f"{title:8} {len(entries):6}", entries, _SHOWN)
         return "\n".join([*lines, f"{'same':8} {len(self.same):6}"])
 
     def _repr_html_(self) -> str:
         titles = ("added", "removed", "renamed", "changed")
-        differences = [list_items(title, getattr(self, title), is_open=True) for title in titles]
-        return "".join([*differences, list_items("same", self.same)]) or line("no tensors")
+        differences = [html_list(title, getattr(self, title), is_open=True) for title in titles]
+        return "".join([*differences, html_list("same", self.same)]) or html_line("no tensors")
 
 
 def diff(
@@ -307,18 +308,3 @@ def _compare_numbers(
             difference = np.where(is_equal, 0.0, np.maximum(difference, 1.0))
         is_close = is_equal | (np.isfinite(y) & (difference <= atol + rtol * np.abs(y)))
     return bool(is_close.all()), float(difference.max())
-
-
-# ---- Text
-
-
-def _spell(shape: Sequence[int]) -> str:
-    return f"[{', '.join(map(str, shape))}]"
-
-
-def _section(title: str, entries: Sequence[object]) -> Iterator[str]:
-    yield f"{title:8} {len(entries):6}"
-    for entry in entries[:_SHOWN]:
-        yield f"    {entry}"
-    if len(entries) > _SHOWN:
-        yield f"    ... and {len(entries) - _SHOWN} more"

@@ -54,36 +54,19 @@ def doctor_options(parser: ArgumentParser) -> None:
 
 def doctor(args: Namespace, out: Output) -> int:
     """Exits with 1 if there is something to do. The options but --verify do it."""
+    from . import rescue
+
     if args.salvage is not None:
-        return _salvage(args, out)
+        args.out = args.salvage
+        return rescue.salvage(args, out)
     if args.complete or args.discard:
-        return _end_save(args, out)
+        return rescue.complete(args, out) if args.complete else rescue.discard(args, out)
     from ..rescue.doctor import doctor as examine
 
     diagnosis = examine(args.path, verify=args.verify)
     document = {**asdict(diagnosis), "is_healthy": diagnosis.is_healthy}
-    out.emit(document, str(diagnosis).splitlines())
+    out.emit(document, str(diagnosis).split("\n"))
     return 0 if diagnosis.is_healthy else 1
-
-
-def _salvage(args: Namespace, out: Output) -> int:
-    from ..rescue.salvage import salvage
-    from .edit import check_free
-
-    check_free(args.salvage, args.force)
-    report = salvage(args.path, args.salvage)
-    out.emit({"out": args.salvage, **asdict(report)}, str(report).splitlines())
-    return 1 if report.lost or report.unreadable else 0
-
-
-def _end_save(args: Namespace, out: Output) -> int:
-    from ..rescue.complete import complete, discard
-
-    verb, done = (complete, "completed") if args.complete else (discard, "discarded")
-    was_there = verb(args.path)
-    text = f"{args.path}: {done}" if was_there else f"{args.path}: no save was interrupted"
-    out.emit({"path": args.path, done: was_there}, [text])
-    return 0
 
 
 # ---- diff
@@ -105,7 +88,7 @@ def diff(args: Namespace, out: Output) -> int:
     found = compare(args.a, args.b, values=values, rtol=args.rtol, atol=args.atol)
     document = {"is_same": found.is_same, **asdict(found)}
     document["renamed"] = [each._asdict() for each in found.renamed]
-    out.emit(document, str(found).splitlines())
+    out.emit(document, str(found).split("\n"))
     return 0 if found.is_same else 1
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..bundle.names import STATE_FILE
 from ..paths.listing import list_tensors
-from ..text import count, spell_shape, spell_size
+from ..text import count, quote, spell_shape, spell_size
 from .output import Output
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def show(args: Namespace, out: Output) -> int:
         limit = array.size + 1 if args.all else _SHOWN
         text = np.array2string(array, threshold=limit, separator=", ", max_line_width=100)
         out.lines([f"{name}: {info.tf_dtype} {spell_shape(info.shape)}, {spell_size(info.nbytes)}"])
-        out.lines(text.splitlines())
+        out.lines(text.split("\n"))
         out.lines(_describe(summary))
     return 0
 
@@ -292,7 +292,9 @@ def state(args: Namespace, out: Output) -> int:
     text = [f"latest: {latest}{'' if latest not in missing else '  (missing)'}"]
     text += [f"  {each['path']}{'' if each['exists'] else '  (missing)'}" for each in listed]
     if missing:
-        text.append(f"to drop what is missing: fastckpt state --repair {folder or os.curdir}")
+        text.append(
+            f"to drop what is missing: fastckpt state --repair {quote(folder or os.curdir)}"
+        )
     out.emit({"latest": latest, "checkpoints": listed, "missing": sorted(missing)}, text)
     return 1 if missing else 0
 
@@ -367,5 +369,5 @@ def objects(args: Namespace, out: Output) -> int:
     elif args.variables:
         out.table(("variable", "tensor"), list(variables.items()), left=2)
     else:
-        out.lines(str(graph).splitlines())
+        out.lines(str(graph).split("\n"))
     return 0

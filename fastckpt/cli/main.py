@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from ..errors import CheckpointError, FormatError, TensorNotFoundError, UnsupportedError
-from ..text import printable
+from ..text import printable, quote
 from .output import Output
 from .verbs import MISTAKE, MODULES, VERBS, did_you_mean, make_parser
 
@@ -87,7 +87,7 @@ def _overview() -> str:
 def _report_unknown_verb(verb: str) -> int:
     message = f"fastckpt: there is no verb {verb!r}{did_you_mean(verb, MODULES)}"
     if os.path.lexists(verb) or os.path.lexists(f"{verb}.index"):
-        message += f"; to list that checkpoint: fastckpt ls {verb}"
+        message += f"; to list that checkpoint: fastckpt ls {quote(verb)}"
     print(f"{printable(message)}\ntry 'fastckpt --help'", file=sys.stderr)
     return MISTAKE
 
@@ -122,5 +122,5 @@ def _advise(paths: Sequence[Any]) -> list[str]:
         near = [each for each in diagnosis.findings if "beside it" in each.what]
         for finding in (*broken[:2], *near):
             advice.append(f"{finding.what}: {finding.where}")
-            advice += [f"  try: {line}" for line in finding.todo.splitlines()]
+            advice += [f"  try: {line}" for line in finding.todo.split("\n")]
     return advice

@@ -1,12 +1,13 @@
-"""What the command line prints: tables, sizes and JSON, in a form that no terminal stumbles over.
+"""Output of the command line: lines, tables and JSON, from which no terminal takes orders.
 
 Plain text everywhere; on a terminal, with `rich` (the extra ``cli``), tables have colours and long
-work has progress bars. ``NO_COLOR`` is respected.
+operations have progress bars. ``NO_COLOR`` is respected.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["Output", "to_json"]
 
 _MAX_STYLED: Final = 1000  # rows; more are printed plainly, in one piece
+_MAX_WIDTH: Final = 120  # characters of a column; what is longer sticks out of it
+_ESCAPE_LIKE: Final = re.compile(r"\\x[89a-f][0-9a-f]|[\ud800-\udfff]")
 
 
 class Output:
-    """Where a verb's results go: text for people, or one JSON document."""
+    """The results of a verb: text for people, or one JSON document."""
 
     def __init__(self, is_json: bool) -> None:
         self.is_json = is_json
@@ -60,7 +63,7 @@ class Output:
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Progress | None]:
-        """Give what shows a bar on standard error, or None where nobody would see it."""
+        """Give a callback that draws a bar on standard error, or None where nobody would see it."""
         rich = _rich(sys.stderr)
         if rich is None:
             yield None
@@ -74,7 +77,7 @@ class Output:
 
 
 def _rich(stream: Any) -> Any:
-    """Return a console on a terminal, if the package is there; else None."""
+    """Return a console if the stream is a terminal and rich is installed; else None."""
     if not stream.isatty() or os.environ.get("TERM") == "dumb":
         return None
     try:
@@ -86,14 +89,15 @@ def _rich(stream: Any) -> Any:
 
 def _align(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
     columns = list(zip(header, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
+    widths = [min(max(map(len, column)), _MAX_WIDTH) for column in columns]
     sides = ["-" if number < left else "" for number in range(len(header))]
     form = "  ".join(f"%{side}{width}s" for side, width in zip(sides, widths, strict=True))
     return "".join([f"{form % tuple(row)}".rstrip() + "\n" for row in (header, *rows)])
 
 
 def to_json(document: Any) -> str:
-    """Return a document as JSON that every parser takes: ASCII, numbers that are none as text."""
+    """Return a document as JSON that every parser takes: ASCII, without halves of surrogate pairs,
+    with NaN and infinities as text."""
     import json
 
     return json.dumps(_plain(document), indent=2, allow_nan=False)
@@ -106,7 +110,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, str):
-        return str(value)
+        return _plain_text(str(value))
     if isinstance(value, float):
         return value if abs(value) < float("inf") else _spell_float(value)
     if isinstance(value, bytes):
@@ -118,12 +122,24 @@ def _plain(value: Any) -> Any:
     elif hasattr(value, "__dataclass_fields__"):
         value = {name: getattr(value, name) for name in value.__dataclass_fields__}
     if hasattr(value, "items"):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {_plain_text(str(key)): _plain(each) for key, each in value.items()}
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
     if isinstance(value, Iterable):
         return [_plain(each) for each in value]
     return _plain(float(value))  # NumPy's and ml_dtypes' scalars
+
+
+def _plain_text(text: str) -> str:
+    r"""Return text without halves of surrogate pairs, which are bytes that are not UTF-8: those
+    become ``\xff``. Backslashes are doubled where that happens, and where the text has such an
+    escape of its own, so that different texts stay different. All other text stays as it is."""
+    if _ESCAPE_LIKE.search(text) is None:
+        return text
+    return "".join(
+        "\\\\" if each == "\\" else printable(each) if "\ud800" <= each <= "\udfff" else each
+        for each in text
+    )
 
 
 def _spell_float(value: float) -> str:

@@ -33,6 +33,11 @@ VERBS: Final = {
         "diff": ("check", "compare two checkpoints"),
         "report": ("check", "write one HTML page about a checkpoint, or about two"),
     },
+    "Rescue": {
+        "salvage": ("rescue", "write every tensor that still verifies as a new checkpoint"),
+        "complete": ("rescue", "finish a save that was interrupted"),
+        "discard": ("rescue", "remove what an interrupted save left"),
+    },
     "Edit without copying": {
         "rename": ("edit", "give tensors other names"),
         "subset": ("edit", "keep some of the tensors"),

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import FormatError
 from ..format._message import BOOL, INT, SPAN, TEXT, Message, decode, encode
-from ..notebook import fold, text
-from ..text import count
+from ..text import count, html_fold, html_lines
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -230,7 +229,9 @@ class ObjectGraph:
 
     def _repr_html_(self) -> str:
         lines = str(self).split("\n")
-        return fold("root", count(len(self.nodes), "object"), text(lines[1:]), is_open=True)
+        return html_fold(
+            "root", count(len(self.nodes), "object"), html_lines(lines[1:]), is_open=True
+        )
 
 
 def _name_of(node: Node) -> str | None:

@@ -12,8 +12,8 @@ from ..bundle.partial import Remains
 from ..errors import CheckpointError, Fault, UnsupportedError
 from ..format.magic import FileKind
 from ..storage.local import File
-from ..text import count
-from .findings import Notes, name_some, salvage_command
+from ..text import count, name_some
+from .findings import Notes, salvage_command
 from .layouts import Problem
 
 __all__ = ["has_changed_line_ends", "report_index", "report_tensors"]

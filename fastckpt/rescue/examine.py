@@ -12,11 +12,11 @@ from ..bundle.verify import find_problems
 from ..errors import CheckpointError
 from ..format.magic import HEAD_SIZE, FileKind, guess_format, recognise
 from ..storage.local import File
-from ..text import count
+from ..text import count, name_some, quote
 from ..v1.names import parse_v1
 from ..v1.reader import V1Checkpoint
 from .damage import report_index, report_tensors
-from .findings import Notes, name_some, quote, salvage_command
+from .findings import Notes, salvage_command
 from .layouts import Problem
 from .saves import report_saves
 from .survey import Survey

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from ..format.magic import FileKind
-from ..text import count, printable
+from ..text import count, printable, quote
 
 __all__ = [
     "CheckpointSummary",
@@ -18,8 +17,6 @@ __all__ = [
     "Finding",
     "Notes",
     "command",
-    "name_some",
-    "quote",
     "salvage_command",
 ]
 
@@ -39,7 +36,6 @@ _OS_ERRORS: Final = {
     errno.ELOOP: ("A symbolic link leads back to itself.", "ls -l {path}"),
     errno.EINVAL: ("It is a pipe, a device or a socket.", "copy it into a file, and pass that"),
 }
-_SOME: Final = 5  # names in a sentence; the others are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,23 +158,6 @@ class Notes:
             yield from (each for each in self.findings if each.severity == severity)
 
 
-def quote(path: str) -> str:
-    """Return a path as one word of a POSIX shell that is no option and has no control character."""
-    path = f"./{path}" if path.startswith("-") else path
-    if path.isprintable():
-        return shlex.quote(path)
-    return "$'" + "".join(map(_escape, path)) + "'"
-
-
-def _escape(character: str) -> str:
-    """Return a character as it stands between ``$'`` and ``'``."""
-    if character in "\\'":
-        return "\\" + character
-    if character.isprintable():
-        return character
-    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
-
-
 def command(verb: str, path: str, *options: str) -> str:
     """Return the command line ``fastckpt VERB PATH OPTIONS``."""
     return " ".join(["fastckpt", verb, quote(path), *options])
@@ -186,11 +165,4 @@ def command(verb: str, path: str, *options: str) -> str:
 
 def salvage_command(path: str) -> str:
     """Return the command that saves what verifies beside a broken checkpoint."""
-    return command("doctor", path, "--salvage", quote(f"{path}-salvaged"))
-
-
-def name_some(names: list[str]) -> str:
-    """Return names as words: the first few, and the number of the others."""
-    more = len(names) - _SOME
-    text = ", ".join(repr(name) for name in names[:_SOME])
-    return f"{text} and {more} more" if more > 0 else text
+    return command("salvage", path, quote(f"{path}-salvaged"))

@@ -11,8 +11,9 @@ from ..bundle.names import STATE_FILE
 from ..errors import FormatError
 from ..paths.lookup import checkpoint_exists, meta_path
 from ..paths.state import CheckpointState, encode_state, read_state
+from ..text import name_some, quote
 from .examine import examine_v1, examine_v2, report_renamed
-from .findings import Notes, command, name_some, quote
+from .findings import Notes, command
 from .saves import report_conversion, report_leftovers, report_temporary
 from .state import is_whole, rebuild_state
 from .survey import Survey, find_kind, subfolders_with_checkpoints

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..bundle.names import index_path, strip_suffix
@@ -16,6 +16,7 @@ from ..paths.lookup import list_shards
 from ..paths.state import latest_checkpoint
 from ..storage.local import File
 from ..storage.urls import local_path
+from ..text import count, printable
 from ..v1.names import parse_v1
 from ..v1.reader import V1Checkpoint, _read_meta, _Tensor
 
@@ -35,15 +36,11 @@ class SalvageReport:
     unreadable: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"saved {_count(self.saved)}, lost {_count(self.lost)}"]
-        lines += [f"  lost {name!r}: {why}" for name, why in self.lost.items()]
-        lines += [f"  unreadable: {problem}" for problem in self.unreadable]
+        saved, lost = (count(len(names), "tensor") for names in (self.saved, self.lost))
+        lines = [f"saved {saved}, lost {lost}"]
+        lines += [printable(f"  lost {name!r}: {why}") for name, why in self.lost.items()]
+        lines += [printable(f"  unreadable: {problem}") for problem in self.unreadable]
         return "\n".join(lines)
-
-
-def _count(names: Sized) -> str:
-    count = len(names)
-    return f"{count} tensor{'' if count == 1 else 's'}"
 
 
 def salvage(

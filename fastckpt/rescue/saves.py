@@ -9,8 +9,9 @@ from ..bundle.names import index_path, strip_suffix
 from ..storage.folder import find_replaced, is_abandoned
 from ..storage.locks import leftovers
 from ..storage.staged import split_staged
+from ..text import name_some, quote
 from .complete import Interrupted, find_interrupted
-from .findings import Notes, Severity, command, name_some, quote
+from .findings import Notes, Severity, command
 from .parts import Parts, look_into
 from .survey import Survey, temp_folder_prefix
 
@@ -45,8 +46,8 @@ def report_saves(notes: Notes, here: Survey, base: str) -> bool:
 
 def _report_interrupted(notes: Notes, save: Interrupted) -> None:
     has_old = os.path.lexists(save.layout.commit_path)
-    complete = command("doctor", save.path, "--complete")
-    discard = command("doctor", save.path, "--discard")
+    complete = command("complete", save.path)
+    discard = command("discard", save.path)
     why = f"A writer died and left {name_some([os.path.basename(path) for path in save.files])}. "
     severity: Severity = "warning" if has_old else "error"
     if save.find_problem(verify=notes.is_verifying) is None:
@@ -166,5 +167,5 @@ def _report_parts(notes: Notes, parts: Parts, remove: str) -> None:
         "a save of TensorFlow, interrupted before its parts were merged",
         parts.folder,
         why + ("The checkpoint from before is in place." if has_old else ""),
-        f"{command('doctor', parts.prefix, '--complete')}  # merges them, if no process is saving",
+        f"{command('complete', parts.prefix)}  # merges them, if no process is saving",
     )

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..checkpoint import Checkpoint
-from ..errors import TensorNotFoundError
+from ..errors import TensorNotFoundError, suggest
 from ..format._record import TensorInfo
 from ..paths.read import read
 from ..rules import Filter, make_renamer
+from ..text import name_some, section, spell_size
 from .fetch import read_tensors
 from .variables import Variable, named_variables, restore_all
 
@@ -59,17 +60,23 @@ class RestoreReport:
     nbytes: int = 0
 
     def __str__(self) -> str:
+        unused = sorted(self.unused)
+
         def hint(name: str) -> str:
-            closest = TensorNotFoundError("", name, lambda: sorted(self.unused)).closest
+            closest = suggest(name, unused, limit=1)
             return f"{name}  (did you mean {closest[0]!r}?)" if closest else name
 
-        sections = (
-            *_section("restored", _spell_size(self.nbytes), self.restored, str),
-            *_section("missing", "no tensor of that name", self.missing, hint),
-            *_section("mismatched", "another dtype or shape", self.mismatched, str),
-            *_section("unused", "tensors that no variable took", self.unused, str),
+        sections: tuple[tuple[str, str, Sequence[Any], Callable[[Any], str]], ...] = (
+            ("restored", spell_size(self.nbytes), self.restored, str),
+            ("missing", "no tensor of that name", self.missing, hint),
+            ("mismatched", "another dtype or shape", self.mismatched, str),
+            ("unused", "tensors that no variable took", self.unused, str),
         )
-        return "\n".join(sections)
+        lines: list[str] = []
+        for title, meaning, entries, spell in sections:
+            heading = f"{title:10} {len(entries):6}  ({meaning})"
+            lines += section(heading, entries, _SHOWN, spell)
+        return "\n".join(lines)
 
 
 def restore(
@@ -215,34 +222,8 @@ def _check_complete(path: str, report: RestoreReport) -> None:
         first, *others = report.missing
         error = TensorNotFoundError(path, first, lambda: sorted(report.unused))
         if others:
-            error.problem += f", nor are {_enumerate(others)}"
+            error.problem += f", nor are {name_some(others, _SHOWN, spell=str)}"
         raise error
     if report.mismatched:
-        raise ValueError(f"{path}: variable {_enumerate(report.mismatched, '; ')}")
-
-
-# ---- Text
-
-
-def _section(
-    title: str, meaning: str, entries: Sequence[Any], spell: Callable[[Any], str]
-) -> Iterator[str]:
-    yield f"{title:10} {len(entries):6}  ({meaning})"
-    for entry in entries[:_SHOWN]:
-        yield f"    {spell(entry)}"
-    if len(entries) > _SHOWN:
-        yield f"    ... and {len(entries) - _SHOWN} more"
-
-
-def _enumerate(entries: Sequence[object], separator: str = ", ") -> str:
-    text = separator.join(map(str, entries[:_SHOWN]))
-    more = len(entries) - _SHOWN
-    return f"{text} and {more} more" if more > 0 else text
-
-
-def _spell_size(size: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.4g} {unit}"
-        size /= 1000
-    return f"{size:.4g} GB"
+        mismatched = name_some(report.mismatched, _SHOWN, spell=str, separator="; ")
+        raise ValueError(f"{path}: variable {mismatched}")

@@ -392,7 +392,7 @@ def test_text_says_what_differs(a, b):
         "    from -> to",
         "changed       3",
         "    d: dtype float64 -> float32",
-        "    s: shape [2] -> [1, 2]",
+        "    s: shape (2) -> (1,2)",
         "    v: values differ by up to 2.5",
         "same          1",
     ]

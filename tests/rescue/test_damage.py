@@ -46,7 +46,7 @@ def test_shard_that_was_cut_off_is_too_short(small):
     finding = find(diagnosis, "too short")
     assert finding.where == str(data)
     assert "'t5'" in finding.why and "'t0'" not in finding.why
-    assert f"fastckpt doctor {small} --salvage" in finding.todo
+    assert f"fastckpt salvage {small} " in finding.todo
     assert not diagnosis.checkpoints[0].is_whole
 
 
@@ -76,7 +76,7 @@ def test_damaged_tensor_is_named_when_bytes_are_read(small):
     finding = find(doctor(small, verify=True), "damaged")
 
     assert finding.what == "1 tensor damaged: 't3'"
-    assert f"fastckpt doctor {small} --salvage" in finding.todo
+    assert f"fastckpt salvage {small} " in finding.todo
 
 
 def test_unknown_dtype_names_the_tensor():

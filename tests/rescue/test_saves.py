@@ -106,7 +106,7 @@ def test_leftover_of_a_dead_save_can_be_discarded(small):
 
     finding = find(diagnosis, "leftovers of an interrupted save")
     assert finding.severity == "warning"
-    assert finding.todo.startswith(f"fastckpt doctor {small} --discard")
+    assert finding.todo.startswith(f"fastckpt discard {small}")
     assert diagnosis.checkpoints[0].is_whole
 
 
@@ -117,4 +117,4 @@ def test_dead_save_with_all_files_can_be_completed(small):
     for path in (small, small.parent):
         finding = find(doctor(path), "can be completed")
         assert finding.severity == "error"
-        assert finding.todo.startswith(f"fastckpt doctor {small} --complete")
+        assert finding.todo.startswith(f"fastckpt complete {small}")

@@ -497,7 +497,7 @@ def test_report_prints_counts_sizes_and_examples(path):
     report = restore(model, path, rename=RENAME, strict=False)
 
     assert str(report).splitlines() == [
-        "restored        2  (36 bytes)",
+        "restored        2  (36 B)",
         "    encoder/layer/kernel",
         "    encoder/layer/bias",
         "missing         2  (no tensor of that name)",
@@ -519,14 +519,14 @@ def test_long_report_shows_a_few_names_of_each_sort():
 
     text = str(RestoreReport(restored=names, unused=names, nbytes=1_234_567_890))
 
-    assert "restored     1000  (1.235 GB)" in text
+    assert "restored     1000  (1.1 GiB)" in text
     assert text.count("... and 995 more") == 2
     assert len(text.splitlines()) == 4 + 2 * 6
 
 
 @pytest.mark.parametrize(
     ("nbytes", "spelled"),
-    [(0, "0 bytes"), (999, "999 bytes"), (16640, "16.64 kB"), (5e6, "5 MB"), (2e12, "2000 GB")],
+    [(0, "0 B"), (999, "999 B"), (16640, "16.2 KiB"), (5 << 20, "5.0 MiB"), (3 << 40, "3.0 TiB")],
 )
 def test_size_is_spelled_in_the_unit_that_suits_it(nbytes, spelled):
     assert f"({spelled})" in str(RestoreReport(nbytes=nbytes))
