@@ -23,9 +23,11 @@ if _typing.TYPE_CHECKING:
     from .analysis.optimizer import list_optimizer_names
     from .analysis.report import report
     from .analysis.stats import Histogram, TensorStats, stats, summarize
-    from .bundle.writer import Writer, merge, write
+    from .bundle.merge import merge
+    from .bundle.writer import Writer, write
     from .checkpoint import Checkpoint, TensorSlice
-    from .edit.average import average, cast
+    from .edit.average import average
+    from .edit.cast import cast
     from .edit.rename import alias, align, rename, reshard, subset
     from .format._record import TensorInfo
     from .graph.meta import MetaGraph
@@ -102,9 +104,11 @@ _MODULES = {
     "analysis.optimizer": ["list_optimizer_names"],
     "analysis.report": ["report"],
     "analysis.stats": ["Histogram", "TensorStats", "stats", "summarize"],
-    "bundle.writer": ["Writer", "merge", "write"],
+    "bundle.merge": ["merge"],
+    "bundle.writer": ["Writer", "write"],
     "checkpoint": ["Checkpoint", "TensorSlice"],
-    "edit.average": ["average", "cast"],
+    "edit.average": ["average"],
+    "edit.cast": ["cast"],
     "edit.rename": ["align", "alias", "rename", "reshard", "subset"],
     "format._record": ["TensorInfo"],
     "graph.meta": ["MetaGraph"],

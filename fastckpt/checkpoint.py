@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from .errors import CheckpointError
 from .format._record import TensorInfo
@@ -15,6 +13,7 @@ from .format._record import TensorInfo
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import numpy as np
     import numpy.typing as npt
 
     from .format._record import Entry
@@ -25,9 +24,78 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-__all__ = ["Checkpoint", "TensorSlice"]
+__all__ = ["Checkpoint", "Stored", "StoredPart", "TensorSlice"]
 
 _Default = TypeVar("_Default")
+
+
+class StoredPart(NamedTuple):
+    """One slice of a partitioned tensor, or all of a tensor that is not partitioned.
+
+    `stored` is the slice as it is stored, None for all of a tensor; `box` is the same in numbers,
+    one (start, length) per dimension. `entry` says which bytes of which data file the part has, and
+    `checksum` is their CRC-32C. In a V1 checkpoint, which encodes values one by one, the entry has
+    a dtype, a shape and the number of the data file, and the checksum is None.
+    """
+
+    stored: Box | None
+    box: Box
+    entry: Entry
+    what: str  # the name of the part in errors
+    checksum: int | None
+
+
+class Stored(Protocol):
+    """What a checkpoint has stored, below the names and arrays of the mapping.
+
+    `Checkpoint.stored` gives it for V1 and V2, `bundle.partial` for an index of which parts are
+    broken. Whatever verifies, compares, copies or edits checkpoints needs nothing else.
+    """
+
+    @property
+    def path(self) -> str:
+        """The file that lists the tensors, as errors name it."""
+
+    @property
+    def num_shards(self) -> int | None:
+        """The number of data files, None if it is unknown."""
+
+    @property
+    def byteorder(self) -> str:
+        """The byte order of the data files: "little" or "big"."""
+
+    def entry(self, name: str) -> Entry:
+        """Return the entry of a tensor; in a V1 checkpoint it has a dtype, a shape and slices.
+        Raises `TensorNotFoundError`."""
+
+    def entries(self) -> Iterable[tuple[str, Entry]]:
+        """Return (name, entry) of every tensor, in key order."""
+
+    def parts(self, name: str) -> list[StoredPart]:
+        """Return the slices of a partitioned tensor, or one part that is all of the tensor.
+        Touches no data file. Raises `FormatError` for slices that do not fit the tensor."""
+
+    def read(self, name: str, entry: Entry | None = None) -> Array:
+        """Return a tensor: a private array, verified. `entry` spares looking the entry up."""
+
+    def read_parts(self, name: str) -> Iterator[tuple[StoredPart, Array]]:
+        """Yield each part of a tensor with its values: private arrays, verified."""
+
+    def verify(self, name: str) -> None:
+        """Verify the bytes of a tensor, in the memory of one chunk; in a V1 checkpoint of one
+        slice. Raises what is wrong with them."""
+
+    def record(self, key: bytes) -> bytes | None:
+        """Return the record of a key of any kind, a slice's or the header's too, or None."""
+
+    def blocks(self) -> Iterator[list[tuple[bytes, bytes]] | CheckpointError]:
+        """Yield the (key, record) pairs of each block of the table, or what is wrong with it."""
+
+    def hidden_keys(self) -> frozenset[bytes]:
+        """Return the keys of slices, which are no names of tensors; a V1 checkpoint has none."""
+
+    def source(self, number: int, what: str, /) -> File:
+        """Return the open data file of a number; `what` is for the error."""
 
 
 class TensorSlice:
@@ -129,6 +197,11 @@ class Checkpoint(Mapping[str, "npt.NDArray[Any]"], ABC):
     def byteorder(self) -> str:
         """The byte order of the data files: "little" or "big"."""
 
+    @property
+    @abstractmethod
+    def stored(self) -> Stored:
+        """What the files have stored: entries, parts and records, as `Stored` says."""
+
     @abstractmethod
     def get_tensor(self, name: str, *, copy: bool | None = None) -> Array:
         """Return a tensor.
@@ -173,19 +246,6 @@ class Checkpoint(Mapping[str, "npt.NDArray[Any]"], ABC):
     @abstractmethod
     def close(self) -> None:
         """Drop the checkpoint's own references. Arrays that were handed out stay valid."""
-
-    @abstractmethod
-    def _entry(self, name: str) -> Entry:
-        """Return the `Entry` of a tensor; of a V1 tensor its dtype and shape count."""
-
-    @abstractmethod
-    def _parts(self, name: str) -> list[tuple[Box | None, Entry, File]] | None:
-        """Return (stored box or None, `Entry`, `File`) of each range of a tensor's raw bytes;
-        None if the bytes are not what a new V2 checkpoint would hold."""
-
-    @abstractmethod
-    def _read_parts(self, name: str) -> Iterator[tuple[Box | None, Array]]:
-        """Yield (stored box or None, array) of each part of a tensor, as it is partitioned."""
 
     # ---- What follows from it ----
 

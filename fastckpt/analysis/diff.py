@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ..bundle.reader import Bundle
-from ..bundle.tensors import slice_parts
-from ..checkpoint import Checkpoint
+from ..checkpoint import Checkpoint, Stored
 from ..format._record import TensorInfo
 from ..format.checksum import crc32c
 from ..format.dtypes import by_number
@@ -171,7 +169,7 @@ def diff(
 _Content = tuple[int, tuple[int, ...], tuple[tuple[Box | None, int, int], ...]]
 
 
-class _Tensor(NamedTuple):
+class _ComparedTensor(NamedTuple):
     """A tensor, and by what it is known again: dtype, shape, and box, size and checksum of each
     part. In a version 1 checkpoint there are no checksums, and no parts."""
 
@@ -187,24 +185,24 @@ class _Tensor(NamedTuple):
         return sum(size for _, size, _ in self.content[2])
 
 
-def _list_tensors(checkpoint: Checkpoint) -> dict[str, _Tensor]:
-    return {info.name: _Tensor(info, _content(checkpoint, info)) for info in checkpoint.infos()}
+def _list_tensors(checkpoint: Checkpoint) -> dict[str, _ComparedTensor]:
+    stored = checkpoint.stored
+    return {info.name: _ComparedTensor(info, _content(stored, info)) for info in checkpoint.infos()}
 
 
-def _content(checkpoint: Checkpoint, info: TensorInfo) -> _Content:
-    entry = checkpoint._entry(info.name)
-    if not isinstance(checkpoint, Bundle):
-        return entry.dtype, entry.shape, ()
-    if not entry.slices:
-        return entry.dtype, entry.shape, ((None, entry.size, entry.crc32c),)
-    parts = slice_parts(checkpoint, info.name, entry)
-    found = sorted((part.box, part.entry.size, part.entry.crc32c) for part in parts)
-    return entry.dtype, entry.shape, tuple(found)
+def _content(stored: Stored, info: TensorInfo) -> _Content:
+    entry = stored.entry(info.name)
+    found = [
+        (None if part.stored is None else part.box, part.entry.size, part.checksum)
+        for part in stored.parts(info.name)
+        if part.checksum is not None
+    ]
+    return entry.dtype, entry.shape, tuple(sorted(found))
 
 
 def _pair(
-    removed: Iterable[_Tensor],
-    added: Iterable[_Tensor],
+    removed: Iterable[_ComparedTensor],
+    added: Iterable[_ComparedTensor],
     before: Counter[_Content],
     after: Counter[_Content],
 ) -> Iterator[Renamed]:
@@ -216,7 +214,7 @@ def _pair(
             yield Renamed(each.info.name, names[content])
 
 
-def _is_telling(tensor: _Tensor) -> bool:
+def _is_telling(tensor: _ComparedTensor) -> bool:
     """Whether a tensor's content is known again: not a few bytes, nor all 0 or all 1."""
     if tensor.size < _TELLING_SIZE:
         return False
@@ -227,11 +225,11 @@ def _is_telling(tensor: _Tensor) -> bool:
     return not any(_holds_only(tensor, each.view(np.uint8).data) for each in constants)
 
 
-def _holds_only(tensor: _Tensor, constant: memoryview) -> bool:
+def _holds_only(tensor: _ComparedTensor, constant: memoryview) -> bool:
     return all(crc32c(constant[:size]) == crc for _, size, crc in tensor.content[2])
 
 
-def _names(tensors: Iterable[_Tensor], but: set[str]) -> tuple[str, ...]:
+def _names(tensors: Iterable[_ComparedTensor], but: set[str]) -> tuple[str, ...]:
     return tuple(each.info.name for each in tensors if each.info.name not in but)
 
 
@@ -251,7 +249,7 @@ class _Comparer:
         self._values = values
         self._tolerance = rtol, atol
 
-    def compare(self, one: _Tensor, two: _Tensor) -> Change | None:
+    def compare(self, one: _ComparedTensor, two: _ComparedTensor) -> Change | None:
         """Return how a tensor changed; None if it did not."""
         dtype = one.info.tf_dtype, two.info.tf_dtype
         shape = one.info.shape, two.info.shape

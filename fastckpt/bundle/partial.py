@@ -1,9 +1,8 @@
-"""A V2 index of which parts may be broken: whatever blocks of it still verify.
+"""Best-effort reader for a damaged V2 index: every block whose checksum verifies.
 
-`Bundle` refuses what is not right. Here each block stands for itself, the header may be missing,
-and without a footer the blocks are found by their checksums. Nothing comes out that no checksum
-vouches for: of a block that fails, nothing is used, since a single bit may be another name or
-dtype.
+`Bundle` refuses a damaged index. Here each block stands for itself, the header may be missing, and
+without a footer blocks are found by their checksums. No part of a block that fails is used: a
+single bit may be another name or another dtype.
 """
 
 from __future__ import annotations
@@ -14,36 +13,35 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from ..errors import AboutTensor, CheckpointError, Fault, FormatError
-from ..format._record import Entry, decode_entry, decode_header, decode_name, encode_name, slice_key
-from ..format._table import Table
-from ..format.checksum import crc32c, mask, unmask
-from ..format.slices import Box
+from ..checkpoint import Stored, StoredPart
+from ..errors import AboutTensor, CheckpointError, Fault, FormatError, TensorNotFoundError
+from ..format._record import Entry, decode_entry, decode_header, decode_name, encode_name
+from ..format._table import TRAILER_SIZE, Table, TableBuilder
+from ..format.checksum import crc32c, unmask
 from ..storage.local import File, empty_bytes
+from ._index import find_slice_keys
 from .names import list_files, parse_shard, shard_path
-from .tensors import Source, locate, read_parts, slice_parts, verify_tensor
+from .tensors import list_parts, locate, read_parts, read_tensor, slice_parts, verify_tensor
 
 __all__ = ["Remains", "check_entry", "find_shard_beside", "open_table"]
 
 Item = tuple[bytes, bytes]
 FindShard = Callable[[int, int | None], str]
 
-_FOOTER_SIZE: Final = 48
-_TRAILER_SIZE: Final = 5
-_TABLE_MAGIC: Final = bytes.fromhex("57fb808b247547db")
 _EMPTY_BLOCK_SIZE: Final = 8  # one restart and their number; what follows the data blocks
-_AFTER_ALL: Final = b"\xff" * 64  # behind every key that is UTF-8
+_AFTER_ALL: Final = b"\xff" * 64  # after every key that is UTF-8
 _SEARCHED: Final = 1 << 30  # bytes of a file that are searched for blocks
 _WINDOW: Final = 1 << 20
 
 
 class Remains:
-    """What is left of a V2 checkpoint. Offers what `find_problems` and `Writer.add_from` need.
+    """The readable part of a V2 index, and the data files beside it. See `checkpoint.Stored`.
 
-    `index` is the file with the index or its path, `find_shard` gives the path of a data file from
-    its number and the count of the header, None if there is no header. Raises `OSError` as `open`
-    does. Everything else that is wrong is in `problems`: of the table, the header, the blocks.
+    `index` is the file of the index or its path; `find_shard` gives the path of a data file from
+    its number and the count in the header, None if there is no header. Raises `OSError` as `open`
+    does. Every other fault is in `problems`: of the table, the header, the blocks.
     """
 
     byteorder: str
@@ -51,14 +49,14 @@ class Remains:
 
     def __init__(self, index: str | File, find_shard: FindShard) -> None:
         file = File(index) if isinstance(index, str) else index
-        self.index_path = self.path = file.path
+        self.path = file.path
         self.problems: list[CheckpointError] = []
         self._find_shard = find_shard
         self._files: dict[str, File] = {}
         table, problem = open_table(file)
         if problem is not None:
             self.problems.append(problem)
-        self._found: list[list[Item] | CheckpointError] = list(_walk(table)) if table else []
+        self._found: list[list[Item] | CheckpointError] = list(table.blocks()) if table else []
         self.problems += [each for each in self._found if isinstance(each, CheckpointError)]
         self._records: dict[bytes, bytes] = {}
         for block in self._found:
@@ -70,7 +68,7 @@ class Remains:
         record = self._records.get(b"")
         try:
             first = (b"", record) if record is not None else table.first() if table else None
-            num_shards, is_big_endian, self.version = decode_header(first, self.index_path)
+            num_shards, is_big_endian, self.version = decode_header(first, self.path)
         except CheckpointError as error:
             if not self._is_first_block_lost():
                 self.problems.append(error)
@@ -79,33 +77,68 @@ class Remains:
         self.byteorder = "big" if is_big_endian else "little"
 
     def _is_first_block_lost(self) -> bool:
-        """Whether the header is, too, and need not be told by itself."""
+        """Whether the header's block is lost, so that the header needs no mention of its own."""
         return isinstance(self._found[0], CheckpointError) if self._found else bool(self.problems)
 
     @property
     def names(self) -> list[str]:
         """The names of the tensors that have a readable record, in key order."""
-        hidden = self._hidden()
+        hidden = self.hidden_keys()
         return [decode_name(key) for key in sorted(self._records) if key and key not in hidden]
 
     def close(self) -> None:
-        """Give the files back."""
+        """Close the data files."""
         for file in self._files.values():
             file.close()
         self._files = {}
 
-    # ---- What tensors.py, verify.py and writer.py ask for ----
+    # ---- See `checkpoint.Stored` ----
 
-    def _record(self, key: bytes) -> bytes | None:
+    def entry(self, name: str) -> Entry:
+        """Return the entry of a tensor whose record is readable. Raises `TensorNotFoundError`."""
+        record = self._records.get(encode_name(name))
+        if record is None:
+            raise TensorNotFoundError(self.path, name, lambda: self.names)
+        with AboutTensor(name):
+            return decode_entry(record, self.path, f"entry of tensor {name!r}")
+
+    def entries(self) -> Iterator[tuple[str, Entry]]:
+        """Yield (name, entry) of every tensor that has a readable record, in key order."""
+        return ((name, self.entry(name)) for name in self.names)
+
+    def parts(self, name: str) -> list[StoredPart]:
+        """Return the slices of a tensor, or all of it as one part."""
+        return list_parts(self, name, self.entry(name))
+
+    def read(self, name: str, entry: Entry | None = None) -> npt.NDArray[Any]:
+        """Return a tensor, verified."""
+        return read_tensor(self, name, self.entry(name) if entry is None else entry)
+
+    def read_parts(self, name: str) -> Iterator[tuple[StoredPart, npt.NDArray[Any]]]:
+        """Yield each part of a tensor with its values, verified."""
+        return read_parts(self, name, self.entry(name))
+
+    def verify(self, name: str) -> None:
+        """Verify the bytes of a tensor, in the memory of one chunk."""
+        verify_tensor(self, name, self.entry(name))
+
+    def record(self, key: bytes) -> bytes | None:
+        """Return the record of a key, None if there is none or its block is broken."""
         return self._records.get(key)
 
-    def _blocks(self) -> Iterator[list[Item] | CheckpointError]:
+    def blocks(self) -> Iterator[list[Item] | CheckpointError]:
+        """Yield the (key, record) pairs of each block, or what is wrong with it."""
         yield from self._found
 
-    def _shard_file(self, number: int, what: str) -> File:
+    def hidden_keys(self) -> frozenset[bytes]:
+        """Return the keys of slices that some readable entry lists."""
+        return find_slice_keys(self._records.items(), self.path)
+
+    def source(self, number: int, what: str, /) -> File:
+        """Return the open data file of a number."""
         if self.num_shards is not None and not 0 <= number < self.num_shards:
             problem = f"expected a shard below {self.num_shards}, got {number}"
-            raise FormatError(self.index_path, f"entry of {what}", problem, fault=Fault.MISMATCH)
+            raise FormatError(self.path, f"entry of {what}", problem, fault=Fault.MISMATCH)
         path = self._find_shard(number, self.num_shards)
         if path not in self._files:
             try:
@@ -115,55 +148,22 @@ class Remains:
                 raise FileNotFoundError(errno.ENOENT, problem, path) from None
         return self._files[path]
 
-    def _hidden(self) -> frozenset[bytes]:
-        """Return the keys of slices that some readable entry lists."""
-        listed: set[bytes] = set()
-        for key, record in self._records.items():
-            if key and b"\x3a" in record:  # the tag of the field `slices`
-                try:
-                    entry = decode_entry(record, self.index_path, "entry")
-                except CheckpointError:  # told where the tensor is looked at
-                    continue
-                listed.update(slice_key(key, box) for box in entry.slices)
-        return frozenset(listed & self._records.keys())
 
-    def _entry(self, name: str) -> Entry:
-        record = self._records[encode_name(name)]
-        with AboutTensor(name):
-            return decode_entry(record, self.index_path, f"entry of tensor {name!r}")
-
-    def _parts(self, name: str) -> list[tuple[Box | None, Entry, File]] | None:
-        if self.byteorder == "big":
-            return None
-        entry = self._entry(name)
-        if not entry.slices:
-            return [(None, entry, locate(self, entry, f"tensor {name!r}"))]
-        parts = slice_parts(self, name, entry)
-        return [(part.stored, part.entry, locate(self, part.entry, part.what)) for part in parts]
-
-    def _read_parts(self, name: str) -> Iterator[tuple[Box | None, Any]]:
-        return read_parts(self, name, self._entry(name))
-
-    def _verify_data(self, name: str) -> None:
-        verify_tensor(self, name, self._entry(name))
-
-
-def check_entry(source: Source, name: str, entry: Entry) -> None:
+def check_entry(stored: Stored, name: str, entry: Entry) -> None:
     """Raise unless an entry's dtype, shape and size agree and its bytes lie within their files.
 
-    Reads none of them. Of a partitioned tensor every slice is looked at.
+    Checks every slice of a partitioned tensor. Reads no data.
     """
     with AboutTensor(name):
         if not entry.slices:
-            locate(source, entry, f"tensor {name!r}")
-        for part in slice_parts(source, name, entry):
-            locate(source, part.entry, part.what)
+            locate(stored, entry, f"tensor {name!r}")
+        for part in slice_parts(stored, name, entry):
+            locate(stored, part.entry, part.what)
 
 
 def open_table(file: File) -> tuple[Table | None, CheckpointError | None]:
-    """Return a file's table, mended where it has to be, and what is wrong with it.
-
-    None instead of a table if not even one block is found.
+    """Return a file's table and what is wrong with it. A table without a valid end gets a new one
+    over the blocks that are found; if none is found, None is returned in place of the table.
     """
     try:
         return Table(file), None
@@ -171,25 +171,12 @@ def open_table(file: File) -> tuple[Table | None, CheckpointError | None]:
         return _mend(file), error
 
 
-def _walk(table: Table) -> Iterator[list[Item] | CheckpointError]:
-    """Yield the items of each block, or what is wrong with it."""
-    i = 0
-    while True:
-        try:
-            yield table.block_items(i)
-        except CheckpointError as error:
-            yield error
-        except IndexError:
-            return
-        i += 1
-
-
 # ---- Blocks without a footer
 
 
 class _Block(NamedTuple):
-    """Where a block is in its file, without the trailer, and a key that is no smaller than its
-    last one and smaller than the first of the next."""
+    """A block: its place in the file, its size without trailer, and a key that is no smaller than
+    its last one and smaller than the first of the next block."""
 
     offset: int
     size: int
@@ -197,7 +184,7 @@ class _Block(NamedTuple):
 
 
 class _Mended:
-    """The first `end` bytes of a file, with another end."""
+    """The data blocks of a file, followed by a new end of the table."""
 
     def __init__(self, path: str, data: memoryview, tail: bytes) -> None:
         self.path = path
@@ -239,31 +226,9 @@ def _mend(file: File) -> Table | None:
 
 
 def _to_table(path: str, data: memoryview, blocks: list[_Block]) -> Table:
-    """Return a table of these blocks: an index over them, and a footer, are put behind the data."""
-    end = blocks[-1].offset + blocks[-1].size + _TRAILER_SIZE
-    index = b"".join(_encode_index_entry(block) for block in blocks) + _U32_0 + _U32_1
-    handles = _varint(end) + _varint(0) + _varint(end) + _varint(len(index))
-    footer = handles.ljust(_FOOTER_SIZE - len(_TABLE_MAGIC), b"\0") + _TABLE_MAGIC
-    trailer = b"\0" + mask(crc32c(index + b"\0")).to_bytes(4, "little")
-    return Table(_Mended(path, data[:end], index + trailer + footer))
-
-
-_U32_0: Final = bytes(4)
-_U32_1: Final = b"\x01\0\0\0"
-
-
-def _encode_index_entry(block: _Block) -> bytes:
-    handle = _varint(block.offset) + _varint(block.size)
-    return b"\0" + _varint(len(block.up_to)) + _varint(len(handle)) + block.up_to + handle
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    """Return a table of these blocks: an index over them and a footer follow the data."""
+    end = blocks[-1].offset + blocks[-1].size + TRAILER_SIZE
+    return Table(_Mended(path, data[:end], TableBuilder().finish_over(blocks, end)))
 
 
 def _find_blocks(data: np.ndarray[Any, np.dtype[np.uint8]]) -> Iterator[tuple[int, int]]:
@@ -276,20 +241,20 @@ def _find_blocks(data: np.ndarray[Any, np.dtype[np.uint8]]) -> Iterator[tuple[in
             continue
         crc = crc32c(view[at:end], crc)
         at = end
-        stored = int.from_bytes(view[end + 1 : end + _TRAILER_SIZE], "little")
+        stored = int.from_bytes(view[end + 1 : end + TRAILER_SIZE], "little")
         if crc32c(view[end : end + 1], crc) != unmask(stored):
             continue
         if end - start == _EMPTY_BLOCK_SIZE:
             return
         yield start, end - start
-        start = at = end + _TRAILER_SIZE
+        start = at = end + TRAILER_SIZE
         crc = 0
 
 
 def _find_ends(data: np.ndarray[Any, np.dtype[np.uint8]]) -> Iterator[tuple[int, int]]:
     """Yield (end, number of restarts) of each place that may end a block which is not compressed:
     a number of restarts, of which the first is 0, and compression 0 behind it."""
-    last = len(data) - _TRAILER_SIZE
+    last = len(data) - TRAILER_SIZE
     for low in range(_EMPTY_BLOCK_SIZE, last + 1, _WINDOW):
         high = min(low + _WINDOW, last + 1)
         ends = np.arange(low, high)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import cast
 
+from ..checkpoint import Stored
 from ..errors import CheckpointError, FormatError
 from ..format._payload import encode_strings
 from ..format._record import (
@@ -26,7 +27,6 @@ from ..graph.objects import GRAPH_KEY
 from ..storage.local import File
 from ..storage.stage import Stage
 from .names import index_path, shard_path
-from .reader import Bundle
 from .tensors import slice_parts
 from .writer import build_table, find_obsolete
 
@@ -34,7 +34,7 @@ __all__ = ["share"]
 
 
 def share(
-    source: Bundle,
+    source: Stored,
     target: str,
     pairs: Sequence[tuple[str, str]],
     gone: Iterable[str],
@@ -47,7 +47,7 @@ def share(
     else is left out, too. `graph`, if there is one, replaces the object graph. Data files are
     hard-linked with `link`, else copied.
     """
-    index = _Index(source)
+    index = _CarriedIndex(source)
     for old, new in pairs:
         if old != GRAPH_KEY or graph is None:
             index.add(old, new)
@@ -76,7 +76,7 @@ def _stage_file(stage: Stage, file: File, path: str, link: bool) -> None:
         copy.append(chunk)
 
 
-def _check_current(source: Bundle, files: Iterable[File]) -> None:
+def _check_current(source: Stored, files: Iterable[File]) -> None:
     """Raise unless the paths that were linked are still those of the files that the index is of."""
     for file in files:
         if not file.is_current():
@@ -85,10 +85,10 @@ def _check_current(source: Bundle, files: Iterable[File]) -> None:
             raise CheckpointError(file.path, "data file", problem)
 
 
-class _Index:
+class _CarriedIndex:
     """Records that are carried over from an index, under other names."""
 
-    def __init__(self, source: Bundle) -> None:
+    def __init__(self, source: Stored) -> None:
         self._source = source
         self._records: dict[bytes, bytes] = {}
         self._ends: dict[int, int] = {}  # of the bytes that are used, by data file
@@ -96,12 +96,12 @@ class _Index:
     def add(self, old: str, new: str) -> None:
         """Carry a tensor over, with its slices."""
         source, key, new_key = self._source, encode_name(old), encode_name(new)
-        entry = source._entry(old)
+        entry = source.entry(old)
         self._carry(key, new_key)
         if not entry.slices:
             self._use(entry)
-        for part in slice_parts(source, old, entry):
-            self._carry(slice_key(key, part.stored), slice_key(new_key, part.stored))
+        for box, part in zip(entry.slices, slice_parts(source, old, entry), strict=True):
+            self._carry(slice_key(key, box), slice_key(new_key, box))
             self._use(part.entry)
 
     def put(self, key: bytes, record: bytes) -> None:
@@ -119,20 +119,20 @@ class _Index:
         """
         idle: set[int] = set()
         for name in gone:
-            entry = self._source._entry(name)
+            entry = self._source.entry(name)
             parts = [part.entry for part in slice_parts(self._source, name, entry)] or [entry]
             idle.update(part.shard_id for part in parts)
         idle -= self._ends.keys()
         files = {}
-        for number in range(self._source.num_shards):  # one that is missing ends this soon
+        for number in range(self._source.num_shards or 0):  # one that is missing ends this soon
             if number not in idle:
-                file = files[number] = self._source._shard_file(number, "data file")
+                file = files[number] = self._source.source(number, "data file")
                 end = self._ends.pop(number, 0)
                 if end > file.size:
                     problem = f"expected {end} bytes or more, but the file ends at {file.size}"
                     raise FormatError(file.path, "data file", problem)
         for number in self._ends:
-            self._source._shard_file(number, "data file")  # raises: there is no such number
+            self._source.source(number, "data file")  # raises: there is no such number
         return files
 
     def renumber(self, numbers: Sequence[int]) -> None:
@@ -141,7 +141,7 @@ class _Index:
         if not places:
             return
         for key, record in self._records.items():
-            old = decode_entry(record, self._source.index_path, f"entry of {key!r}")
+            old = decode_entry(record, self._source.path, f"entry of {key!r}")
             place = places.get(old.shard_id)
             if place is not None and not old.slices:
                 self._records[key] = encode_entry(
@@ -150,13 +150,13 @@ class _Index:
 
     def build(self, count: int) -> bytes:
         """Return the index over so many data files. If that is as before, the header is, too."""
-        header = self._source._record(b"")
+        header = self._source.record(b"")
         if count != self._source.num_shards or header is None:
             header = encode_header(count)
         return build_table(self._records, header)
 
     def _carry(self, key: bytes, new_key: bytes) -> None:
-        self.put(new_key, cast(bytes, self._source._record(key)))
+        self.put(new_key, cast(bytes, self._source.record(key)))
 
     def _use(self, entry: Entry) -> None:
         end = entry.offset + entry.size

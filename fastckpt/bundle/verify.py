@@ -1,4 +1,4 @@
-"""Every problem of a checkpoint: in its index, and bytes that are not the ones written."""
+"""Verification of a V2 checkpoint: every problem of its index and of its tensors' bytes."""
 
 from __future__ import annotations
 
@@ -6,32 +6,25 @@ import errno
 import math
 from collections.abc import Iterator
 from functools import partial
-from typing import Protocol
 
+from ..checkpoint import Stored
 from ..errors import AboutTensor, CheckpointError
 from ..format._record import Entry, decode_entry, decode_name
 from ..format.dtypes import dtype_of
 from ..parallel import Progress, Tally, batches, ordered_map
-from .tensors import Source, verify_tensor
+from .tensors import verify_tensor
 
 __all__ = ["find_problems"]
 
 
-class Audited(Source, Protocol):
-    """A `Source` whose index can be walked block by block, past what is broken."""
-
-    def _blocks(self) -> Iterator[list[tuple[bytes, bytes]] | CheckpointError]: ...
-    def _hidden(self) -> frozenset[bytes]: ...
-
-
 def find_problems(
-    source: Audited, *, threads: int | None = None, progress: Progress | None = None
+    stored: Stored, *, threads: int | None = None, progress: Progress | None = None
 ) -> Iterator[CheckpointError | OSError]:
     """Yield every problem in key order. A file that cannot be opened is told once."""
     unopened = set()
-    tally = Tally(progress, (size for _, size in _find_tensors(source)))
-    groups = batches(_find_tensors(source))
-    for problems, size in ordered_map(partial(_verify_each, source), groups, threads):
+    tally = Tally(progress, (size for _, size in _find_tensors(stored)))
+    groups = batches(_find_tensors(stored))
+    for problems, size in ordered_map(partial(_verify_each, stored), groups, threads):
         for problem in problems:
             if isinstance(problem, OSError) and problem.errno != errno.EIO:  # of a bad block
                 if problem.filename in unopened:
@@ -41,16 +34,16 @@ def find_problems(
         tally.add(size)
 
 
-_Tensor = tuple[str, Entry, int]  # with the bytes to verify
+_Task = tuple[str, Entry, int]  # with the bytes to verify
 
 
-def _find_tensors(source: Audited) -> Iterator[tuple[_Tensor | CheckpointError, int]]:
+def _find_tensors(stored: Stored) -> Iterator[tuple[_Task | CheckpointError, int]]:
     """Yield each tensor, with the bytes to verify, or what is wrong with the index there."""
     try:
-        hidden = source._hidden()  # verified as parts of their tensors
+        hidden = stored.hidden_keys()  # verified as parts of their tensors
     except CheckpointError:  # to be found below, at its place
         hidden = frozenset()
-    for block in source._blocks():
+    for block in stored.blocks():
         if isinstance(block, CheckpointError):
             yield block, 0
             continue
@@ -61,8 +54,8 @@ def _find_tensors(source: Audited) -> Iterator[tuple[_Tensor | CheckpointError, 
             try:
                 with AboutTensor(name):
                     what = f"entry of tensor {name!r}"
-                    entry = decode_entry(record, source.index_path, what)
-                    dtype = dtype_of(entry.dtype, source.index_path, what)
+                    entry = decode_entry(record, stored.path, what)
+                    dtype = dtype_of(entry.dtype, stored.path, what)
                 size = math.prod(entry.shape) * dtype.item_size if entry.slices else entry.size
                 yield (name, entry, max(0, size)), max(0, size)
             except CheckpointError as error:
@@ -70,7 +63,7 @@ def _find_tensors(source: Audited) -> Iterator[tuple[_Tensor | CheckpointError, 
 
 
 def _verify_each(
-    source: Source, tensors: list[_Tensor | CheckpointError]
+    stored: Stored, tensors: list[_Task | CheckpointError]
 ) -> tuple[list[CheckpointError | OSError], int]:
     """Return what is wrong with some tensors, and how many bytes they have."""
     problems: list[CheckpointError | OSError] = []
@@ -82,7 +75,7 @@ def _verify_each(
         name, entry, nbytes = tensor
         size += nbytes
         try:
-            verify_tensor(source, name, entry)
+            verify_tensor(stored, name, entry)
         except (CheckpointError, OSError) as error:
             problems.append(error.with_traceback(None))  # whose frames have the list
     return problems, size

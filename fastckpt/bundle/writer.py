@@ -15,18 +15,17 @@ from heapq import heapreplace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex
 
+from ..checkpoint import Stored
 from ..format._payload import encode_strings
 from ..format._record import (
     Entry,
-    decode_entry,
-    decode_header,
     decode_name,
     encode_entry,
     encode_header,
     encode_name,
     slice_key,
 )
-from ..format._table import Table, TableBuilder
+from ..format._table import TableBuilder
 from ..format.checksum import crc32c
 from ..format.dtypes import STRING, DType, dtype_of
 from ..format.slices import WHOLE, Box, find_tiling_fault, resolve
@@ -37,15 +36,16 @@ from ..storage.locks import leftovers
 from ..storage.stage import OutputFile, Stage
 from ..storage.urls import local_path
 from .names import index_path, list_files, shard_path
+from .tensors import locate
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     import numpy.typing as npt
 
-__all__ = ["Writer", "merge", "write"]
+__all__ = ["Value", "Writer", "build_table", "find_obsolete", "write"]
 
-_LARGE: Final = 1 << 20  # bytes; a checksum of so many is worth another thread
+_LARGE: Final = 1 << 20  # bytes; below this a thread costs more than the checksum
 
 Value = Any  # what numpy.asarray takes, bytes and str
 
@@ -90,12 +90,52 @@ class Writer:
         self._pool: Executor | None = None  # computes checksums of large tensors
         self._is_closed = False
 
-    def add(self, name: str, value: Value) -> None:
+    @property
+    def is_closed(self) -> bool:
+        """Whether the checkpoint was committed or discarded."""
+        return self._is_closed
+
+    def add(self, name: str, value: Value, *, tf_dtype: str | None = None) -> None:
         """Write a tensor: an array, a scalar, a list, `bytes`, `str`, or anything that has
-        `__array__` or DLPack. Strings become DT_STRING, `str` as UTF-8."""
+        `__array__` or DLPack. Strings become DT_STRING, `str` as UTF-8.
+
+        `tf_dtype` is the name of TensorFlow's dtype to store, as `tf.DType.name` gives it, for
+        those that NumPy cannot tell from others: qint8, quint8, qint16, quint16 and qint32 are
+        arrays of plain integers. Values are not converted: another dtype than that of the array in
+        memory is a `TypeError`. Arrays of TensorFlow's own `tf.qint8.as_numpy_dtype` need no name.
+        """
         key = self._new_key(name)
-        dtype, array = encode_value(name, value)
+        dtype, array = encode_value(name, value, tf_dtype)
         self._records[key] = self._write_array(dtype, array)
+
+    def add_all(
+        self,
+        tensors: Mapping[str, Value],
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Write a mapping of names to values, in its order, as `add` does. Every name and value is
+        looked at before the first byte is written. The options are those of `fastckpt.write`."""
+        if not hasattr(tensors, "items"):
+            raise TypeError(f"expected a mapping of names to values, got {type(tensors).__name__}")
+        encoded: dict[bytes, tuple[DType, npt.NDArray[Any]]] = {}
+        for name, value in tensors.items():
+            key = self._new_key(name)
+            if key in encoded:  # two spellings of one name: as text, and as escaped bytes
+                raise ValueError(f"tensor {name!r}: there is one of this name already")
+            encoded[key] = encode_value(name, value)
+        sizes = [array.nbytes for _, array in encoded.values()]
+        tally = Tally(progress, sizes)
+        self._open_stage()
+        with _checksum_pool(threads, max(sizes, default=0)) as pool:
+            self._pool = pool
+            try:
+                for key, (dtype, array) in encoded.items():
+                    self._records[key] = self._write_array(dtype, array)
+                    tally.add(array.nbytes)
+            finally:
+                self._pool = None
 
     def add_slice(
         self,
@@ -104,6 +144,7 @@ class Writer:
         *,
         full_shape: Sequence[int],
         start: Sequence[int | None],
+        tf_dtype: str | None = None,
     ) -> None:
         """Write one part of a partitioned tensor: the box at `start` with the value's shape.
 
@@ -111,8 +152,9 @@ class Writer:
         `full_shape` exactly once. A part that is the whole makes a plain tensor, as TensorFlow
         does. A `start` of None stands for a whole dimension and is stored as such, like "-" in
         TensorFlow's `shape_and_slices`; partitioned variables spell every dimension with 0.
+        `tf_dtype` is that of `add`.
         """
-        dtype, array = encode_value(name, value)
+        dtype, array = encode_value(name, value, tf_dtype)
         shape = tuple(_integer(f"tensor {name!r}, full_shape", dim) for dim in full_shape)
         if len(start) != array.ndim:
             raise ValueError(f"tensor {name!r}: {len(start)} starts for {array.ndim} dimensions")
@@ -127,7 +169,7 @@ class Writer:
                 f"{shape}"
             )
         if array.shape == shape:
-            self.add(name, array)
+            self.add(name, array, tf_dtype=tf_dtype)
             return
         if 0 in array.shape:
             raise ValueError(f"tensor {name!r}: a slice of shape {array.shape} holds nothing")
@@ -141,21 +183,27 @@ class Writer:
         for variants. The bytes are verified on the way. Only what is stored in another byte
         order is read and written anew; its dtype and its slices stay, too.
         """
-        if not hasattr(checkpoint, "_parts"):
+        stored = getattr(checkpoint, "stored", None)
+        if stored is None:
             raise TypeError(f"expected an open checkpoint, got {type(checkpoint).__name__}")
+        self.add_stored(stored, tensor, name=name)
+
+    def add_stored(self, stored: Stored, tensor: str, *, name: str | None = None) -> None:
+        """Carry a tensor over from what a checkpoint has stored; see `add_from`."""
         name = tensor if name is None else name
-        whole = checkpoint._entry(tensor)
-        parts = checkpoint._parts(tensor)
-        if parts is None:
-            dtype = dtype_of(whole.dtype, checkpoint.path, f"entry of tensor {tensor!r}")
-            for box, array in checkpoint._read_parts(tensor):
-                key = self._key_of_part(name, whole, box)
-                self._records[key] = self._write_array(dtype, array)
+        whole = stored.entry(tensor)
+        parts = stored.parts(tensor)
+        if stored.byteorder == "little" and all(part.checksum is not None for part in parts):
+            stored.verify(tensor)
+            for part in parts:
+                key = self._key_of_part(name, whole, part.stored)
+                file = locate(stored, part.entry, part.what)
+                self._records[key] = self._copy(part.entry, file, f"tensor {tensor!r}")
             return
-        checkpoint._verify_data(tensor)
-        for box, entry, file in parts:
-            key = self._key_of_part(name, whole, box)
-            self._records[key] = self._copy(entry, file, f"tensor {tensor!r}")
+        dtype = dtype_of(whole.dtype, stored.path, f"entry of tensor {tensor!r}")
+        for part, array in stored.read_parts(tensor):
+            key = self._key_of_part(name, whole, part.stored)
+            self._records[key] = self._write_array(dtype, array)
 
     def close(self) -> None:
         """Commit: make the checkpoint durable and visible. Does nothing when closed already."""
@@ -352,21 +400,8 @@ def write(
     (default: one per CPU, up to 8), checksums are computed beside the writing; an array must
     not change meanwhile. `progress` is called with the bytes done and their total.
     """
-    if not hasattr(tensors, "items"):
-        raise TypeError(f"expected a mapping of names to values, got {type(tensors).__name__}")
-    writer = Writer(path, num_shards=num_shards, alignment=alignment, sync=sync)
-    encoded: dict[bytes, tuple[DType, npt.NDArray[Any]]] = {}
-    for name, value in tensors.items():
-        key = writer._new_key(name)
-        if key in encoded:  # two spellings of one name: as text, and as escaped bytes
-            raise ValueError(f"tensor {name!r}: there is one of this name already")
-        encoded[key] = encode_value(name, value)
-    sizes = [array.nbytes for _, array in encoded.values()]
-    tally = Tally(progress, sizes)
-    with writer, _checksum_pool(threads, max(sizes, default=0)) as writer._pool:
-        for key, (dtype, array) in encoded.items():
-            writer._records[key] = writer._write_array(dtype, array)
-            tally.add(array.nbytes)
+    with Writer(path, num_shards=num_shards, alignment=alignment, sync=sync) as writer:
+        writer.add_all(tensors, threads=threads, progress=progress)
 
 
 def _checksum_pool(threads: int | None, largest: int) -> AbstractContextManager[Executor | None]:
@@ -376,88 +411,3 @@ def _checksum_pool(threads: int | None, largest: int) -> AbstractContextManager[
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(1)
-
-
-def merge(prefixes: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> None:
-    """Make one checkpoint of several, as TensorFlow's MergeV2Checkpoints does.
-
-    The data files are hard-linked under their new names (copied where there are no links) and
-    only the index is written; the sources stay. Slices of one partitioned tensor come together
-    in the order of `prefixes`. The index is, byte for byte, TensorFlow's.
-
-    Raises `ValueError` for a tensor that two sources have, and for sources of different byte
-    order or version; `FileNotFoundError` for a source that is not there.
-    """
-    if isinstance(prefixes, (str, bytes, os.PathLike)):
-        raise TypeError("expected a sequence of prefixes, got a single one")
-    merged = _Merged()
-    for prefix in prefixes:
-        merged.add(local_path(prefix))
-    target = local_path(path)
-    with Stage(index_path(target), sync=True) as stage:
-        for number, source in enumerate(merged.shards):
-            stage.link(source, shard_path(target, number, len(merged.shards)))
-        if not merged.shards:
-            stage.create(shard_path(target, 0, 1))
-        stage.commit_file.append(merged.build_index())
-        stage.commit(partial(find_obsolete, target))
-
-
-class _Merged:
-    """The index that several indexes make together. `shards` are the sources' data files, in
-    the order of first use: their place is their new number."""
-
-    def __init__(self) -> None:
-        self.shards: dict[str, int] = {}
-        self._entries: dict[bytes, Entry] = {}
-        self._kind: tuple[bool, int] | None = None  # byte order and version
-
-    def add(self, prefix: str) -> None:
-        file = File(index_path(prefix))
-        table = Table(file)
-        num_shards, is_big_endian, version = decode_header(table.first(), file.path)
-        kind = (is_big_endian, version)
-        if self._kind not in (None, kind):
-            raise ValueError(f"{file.path}: byte order or version differ from the first source's")
-        self._kind = kind
-        for key, record in table.items():
-            if key:
-                name = f"tensor {decode_name(key)!r}"
-                self._add_entry(key, decode_entry(record, file.path, name), prefix, num_shards)
-
-    def _add_entry(self, key: bytes, entry: Entry, prefix: str, num_shards: int) -> None:
-        old = self._entries.get(key)
-        if old is None:
-            shard = shard_path(prefix, entry.shard_id, num_shards)
-            number = self.shards.setdefault(shard, len(self.shards))
-            self._entries[key] = _replace(entry, number, entry.slices)
-        elif old.slices and entry.slices and _is_alike(old, entry):
-            self._entries[key] = _replace(old, old.shard_id, old.slices + entry.slices)
-        else:
-            raise ValueError(f"tensor {decode_name(key)!r}: {prefix} has one of this name, too")
-
-    def build_index(self) -> bytes:
-        """Return the merged index. With no tensors at all there is one empty shard."""
-        is_big_endian = self._kind is not None and self._kind[0]
-        records = {
-            key: encode_entry(
-                entry.dtype,
-                entry.shape,
-                entry.shard_id,
-                entry.offset,
-                entry.size,
-                entry.crc32c,
-                entry.slices,
-            )
-            for key, entry in self._entries.items()
-        }
-        header = encode_header(max(1, len(self.shards)), is_big_endian=is_big_endian)
-        return build_table(records, header)
-
-
-def _replace(entry: Entry, shard_id: int, slices: tuple[Box, ...]) -> Entry:
-    return Entry(entry.dtype, entry.shape, shard_id, entry.offset, entry.size, entry.crc32c, slices)
-
-
-def _is_alike(a: Entry, b: Entry) -> bool:
-    return (a.dtype, a.shape) == (b.dtype, b.shape)

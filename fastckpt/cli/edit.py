@@ -207,7 +207,7 @@ def merge_options(parser: ArgumentParser) -> None:
 
 def merge(args: Namespace, out: Output) -> int:
     """Only a new index is written; the data files of all sources are shared by hard link."""
-    from ..bundle.writer import merge as write
+    from ..bundle.merge import merge as write
     from ..paths.read import read
 
     check_free(args.dst, args.force)
@@ -302,7 +302,7 @@ def cast_options(parser: ArgumentParser) -> None:
 def cast(args: Namespace, out: Output) -> int:
     """A glob changes only tensors of the kind of its dtype: floating-point to floating-point,
     integers to integers. A value that the new dtype cannot hold is an error."""
-    from ..edit.average import cast as write
+    from ..edit.cast import cast as write
 
     check_free(args.dst, args.force)
     pairs = (each.rpartition("=") for each in args.dtypes)

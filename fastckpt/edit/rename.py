@@ -13,11 +13,10 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from ..bundle.reader import Bundle
 from ..bundle.relink import share
-from ..bundle.tensors import slice_parts
 from ..bundle.writer import Writer
 from ..checkpoint import Checkpoint
 from ..format._record import encode_name
@@ -168,11 +167,11 @@ def align(
 
 
 def _is_aligned(checkpoint: Checkpoint, alignment: int) -> bool:
-    places = (checkpoint._parts(name) for name in checkpoint)
-    return all(
-        parts is not None and all(entry.offset % alignment == 0 for _, entry, _ in parts)
-        for parts in places
-    )
+    stored = checkpoint.stored
+    if stored.byteorder != "little":
+        return False
+    parts = chain.from_iterable(stored.parts(name) for name in checkpoint)
+    return all(part.checksum is not None and part.entry.offset % alignment == 0 for part in parts)
 
 
 def in_data_order(checkpoint: Checkpoint) -> dict[str, int]:
@@ -183,18 +182,15 @@ def in_data_order(checkpoint: Checkpoint) -> dict[str, int]:
 
 
 def _place(checkpoint: Checkpoint, name: str) -> tuple[int, int]:
-    """Return the number of a tensor's first data file, and where it begins there. In a version 1
-    checkpoint all are alike."""
-    entry = checkpoint._entry(name)
-    if not entry.slices or not isinstance(checkpoint, Bundle):
-        return entry.shard_id, entry.offset
-    parts = slice_parts(checkpoint, name, entry)
+    """Return the number of a tensor's first data file, and where it begins there: in a version 1
+    checkpoint at 0."""
+    parts = checkpoint.stored.parts(name)
     return min((part.entry.shard_id, part.entry.offset) for part in parts)
 
 
 def _check_there(checkpoint: Checkpoint, names: Iterable[str]) -> None:
     for name in names:
-        checkpoint._entry(name)
+        checkpoint.stored.entry(name)
 
 
 def _renamed(
@@ -214,10 +210,10 @@ def _edit(checkpoint: Checkpoint, dst: Path, pairs: _Pairs, link: bool) -> None:
     _check_pairs(checkpoint, pairs)
     graph = _edit_graph(checkpoint, pairs)
     kept = {old for old, _ in pairs}
-    if isinstance(checkpoint, Bundle) and checkpoint.byteorder == "little":
+    if checkpoint.format == "V2" and checkpoint.byteorder == "little":
         gone = [name for name in checkpoint if name not in kept]
         if link or not gone:
-            share(checkpoint, local_path(dst), pairs, gone, graph, link)
+            share(checkpoint.stored, local_path(dst), pairs, gone, graph, link)
             return
     _rewrite(checkpoint, dst, pairs, graph)
 

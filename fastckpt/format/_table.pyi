@@ -1,7 +1,12 @@
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from typing_extensions import disjoint_base
+
+from ..errors import CheckpointError
+
+TABLE_MAGIC: bytes
+TRAILER_SIZE: int
 
 class _Readable(Protocol):
     @property
@@ -19,6 +24,7 @@ class Table:
     def get(self, key: bytes) -> bytes | None: ...
     def read_once(self, key: bytes) -> bytes | None: ...
     def items(self) -> Iterator[tuple[bytes, bytes]]: ...
+    def blocks(self) -> Iterator[list[tuple[bytes, bytes]] | CheckpointError]: ...
     def block_items(self, i: int) -> list[tuple[bytes, bytes]]: ...
 
 @disjoint_base
@@ -29,3 +35,4 @@ class Cursor:
 class TableBuilder:
     def add(self, key: bytes, value: bytes) -> None: ...
     def finish(self) -> bytes: ...
+    def finish_over(self, blocks: Iterable[tuple[int, int, bytes]], base: int) -> bytes: ...

@@ -24,7 +24,7 @@ from fastckpt.format._csrc cimport (
 from fastckpt.format._status cimport check, explain, fail
 
 from fastckpt.format.checksum import crc32c, mask, unmask
-from fastckpt.errors import ChecksumError, Fault, FormatError, UnsupportedError
+from fastckpt.errors import CheckpointError, ChecksumError, Fault, FormatError, UnsupportedError
 
 # What TensorFlow's writer uses; byte identity needs the same (docs/format.md, "Table container").
 cdef size_t _BLOCK_SIZE = 262144
@@ -226,6 +226,14 @@ cdef class Table:
         for i in range(self.index.count):
             yield from self.block_items(i)
 
+    def blocks(self):
+        """Yield the (key, value) pairs of each block, or the `CheckpointError` that it raises."""
+        for i in range(self.index.count):
+            try:
+                yield self.block_items(i)
+            except CheckpointError as error:
+                yield error
+
     def block_items(self, size_t i):
         """Return (key, value) of every entry of block i."""
         if i >= self.index.count:
@@ -335,6 +343,7 @@ cdef class TableBuilder:
     cdef fck_handle pending    # the last block that is done: the index entry is due with the
     cdef bint is_pending       # next key, since a short separator needs both neighbours
     cdef bint is_empty
+    cdef uint64_t base         # where `table` begins in its file
 
     def __cinit__(self):
         self.is_pending = False
@@ -372,13 +381,34 @@ cdef class TableBuilder:
 
     def finish(self):
         """Return the table's bytes."""
-        cdef fck_handle metaindex, index
+        cdef fck_handle metaindex
         self._flush()
         self._append_empty_block(&metaindex)
         if self.is_pending:
             self._check(fck_successor(self.data.last_key.data, self.data.last_key.size,
                                       &self.separator))
             self._add_index_entry()
+        return self._end(metaindex)
+
+    def finish_over(self, blocks, uint64_t base):
+        """Return the bytes that end a table whose data blocks were written before, up to `base`:
+        an index block and a footer. `blocks` are (offset, size without trailer, a key that is no
+        smaller than the last one of the block and smaller than the first of the next)."""
+        cdef fck_handle metaindex
+        cdef bytes key
+        self.base = base
+        self._append_empty_block(&metaindex)
+        for offset, size, key in blocks:
+            self.pending = fck_handle(offset, size)
+            self.separator.size = 0
+            self._check(fck_buf_append(&self.separator, <const uint8_t *><const char *>key,
+                                       len(key)))
+            self._add_index_entry()
+        return self._end(metaindex)
+
+    cdef bytes _end(self, fck_handle metaindex):
+        """Append the index block and the footer; return all."""
+        cdef fck_handle index
         self._append_block(&self.index, &index)
         self._check(fck_footer_append(&self.table, metaindex, index))
         return (<const char *>self.table.data)[:self.table.size]
@@ -416,12 +446,12 @@ cdef class TableBuilder:
         """Append a block and its trailer, uncompressed."""
         cdef uint8_t no_compression = 0
         self._check(fck_block_builder_finish(block))
-        handle.offset = self.table.size
+        handle.offset = self.base + self.table.size
         handle.size = block.data.size
         self._check(fck_buf_append(&self.table, block.data.data, block.data.size))
         self._check(fck_buf_append(&self.table, &no_compression, 1))
-        covered = PyMemoryView_FromMemory(<char *>self.table.data + handle.offset,
-                                          handle.size + 1, PyBUF_READ)
+        covered = PyMemoryView_FromMemory(
+            <char *>self.table.data + (handle.offset - self.base), handle.size + 1, PyBUF_READ)
         self._check(fck_append_fixed32(&self.table, mask(crc32c(covered))))
         return 0
 
@@ -433,3 +463,7 @@ cdef class TableBuilder:
             except FormatError:
                 raise ValueError(f"table: {explain(status, fck_fault(0, 0))}") from None
         return 0
+
+
+TRAILER_SIZE = FCK_TRAILER_SIZE  # bytes that follow each block
+TABLE_MAGIC = TableBuilder().finish()[-8:]  # the last bytes of every table

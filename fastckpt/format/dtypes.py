@@ -14,7 +14,7 @@ from ..errors import Fault, UnsupportedError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["STRING", "DType", "by_name", "by_number", "by_numpy_name", "dtype_of"]
+__all__ = ["QUANTIZED", "STRING", "DType", "by_name", "by_number", "by_numpy_name", "dtype_of"]
 
 
 class DType:
@@ -127,9 +127,9 @@ _BY_NUMBER: Final = {dtype.number: dtype for dtype in _TABLE}
 _BY_NAME: Final = {dtype.name: dtype for dtype in _TABLE}
 STRING: Final = _BY_NUMBER[7]
 _NOT_WRITTEN: Final = {"resource", "variant"}
-_QUANTIZED: Final = {"qint8", "quint8", "qint32", "qint16", "quint16"}
+QUANTIZED: Final = frozenset(["qint8", "quint8", "qint32", "qint16", "quint16"])
 _BY_NUMPY_NAME: Final = {
-    dtype.numpy_name: dtype for dtype in _TABLE if dtype.name not in _NOT_WRITTEN | _QUANTIZED
+    dtype.numpy_name: dtype for dtype in _TABLE if dtype.name not in _NOT_WRITTEN | QUANTIZED
 }
 
 

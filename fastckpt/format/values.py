@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .dtypes import STRING, DType, by_numpy_name
+from .dtypes import QUANTIZED, STRING, DType, by_name, by_numpy_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,23 +23,53 @@ _STRING_KINDS: Final = "SUT"  # bytes, str, and NumPy 2's StringDType
 _SMALL: Final = 4096  # bytes; up to here a copy is faster than making a view
 
 
-def encode_value(name: str, value: object) -> tuple[DType, npt.NDArray[Any]]:
+def encode_value(
+    name: str, value: object, tf_dtype: str | None = None
+) -> tuple[DType, npt.NDArray[Any]]:
     """Return what to write for a value: its type, and an array of it in native byte order.
 
     Strings come back as an object array of `bytes`, `str` encoded as UTF-8; NumPy's fixed-width
     strings have lost the NULs that they ended with, lists and object arrays keep them. Any other
     array is the value itself where that is possible, so it may be strided or read-only.
 
-    Raises `TypeError` for what has no DataType and `ValueError` for what is no array or no
-    text; `name` is for the message.
+    `tf_dtype` is the name of the type to store, as `tf.DType.name` gives it, where it is another
+    one than arrays of the value's dtype usually become.
+
+    Raises `TypeError` for what has no DataType, or not that of `tf_dtype`, and `ValueError` for
+    what is no array or no text; `name` is for the message.
     """
     array = value if type(value) is np.ndarray else _to_array(name, value)
+    if array.dtype.names and tf_dtype is None:
+        tf_dtype, array = _take_quantized(name, array)
     dtype = _BY_NUMPY.get(array.dtype) or _find_dtype(name, array)
+    if tf_dtype is not None:
+        dtype = _check_dtype(name, dtype, tf_dtype)
     if dtype is STRING:
         return dtype, _encode_strings(name, array)
     if array.dtype.byteorder in _SWAPPED:
         array = array.astype(array.dtype.newbyteorder("="))
     return dtype, array
+
+
+def _take_quantized(name: str, array: npt.NDArray[Any]) -> tuple[str, npt.NDArray[Any]]:
+    """Return the name of the dtype and the integers of an array of a quantized dtype of
+    TensorFlow's, which has one field of the dtype's name."""
+    fields = array.dtype.names or ()
+    if len(fields) != 1 or fields[0] not in QUANTIZED:
+        raise TypeError(f"tensor {name!r}: a checkpoint cannot hold the dtype {array.dtype}")
+    return fields[0], array[fields[0]]
+
+
+def _check_dtype(name: str, usual: DType, tf_dtype: str) -> DType:
+    """Return the row of a dtype that was asked for, if arrays of it are those of the usual one."""
+    dtype = by_name(getattr(tf_dtype, "name", tf_dtype))
+    if dtype is None:
+        raise TypeError(f"tensor {name!r}: tf_dtype: expected a name of a dtype, got {tf_dtype!r}")
+    if dtype.numpy_name != usual.numpy_name or dtype.name in ("resource", "variant"):
+        raise TypeError(
+            f"tensor {name!r}: an array of {usual.name} cannot be stored as {dtype.name}"
+        )
+    return dtype
 
 
 def _to_array(name: str, value: object) -> npt.NDArray[Any]:

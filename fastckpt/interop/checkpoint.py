@@ -90,9 +90,7 @@ class CheckpointTarget:
         self.order = tensors
 
     def add(self, tensor: Tensor, array: Array) -> None:
-        writer = self._writer
-        # not Writer.add, for which an array of int8 is no qint8
-        writer._records[writer._new_key(tensor.name)] = writer._write_array(tensor.dtype, array)
+        self._writer.add(tensor.name, array, tf_dtype=tensor.dtype.name)
 
     def __enter__(self) -> CheckpointTarget:
         self._writer = Writer(self.path)

@@ -1,15 +1,12 @@
-"""Listing without NumPy: what commands that print names have time for."""
+"""Listing tensors without importing NumPy, for commands that only print names."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..bundle._index import find_hidden_keys, list_infos
-from ..bundle.names import index_path
-from ..format._record import TensorInfo, decode_header
-from ..format._table import Table
-from ..storage.local import File
+from ..bundle._index import StoredBundle
+from ..format._record import TensorInfo
 from ..storage.urls import Path, local_path
 from .resolve import resolve
 
@@ -28,10 +25,10 @@ def list_tensors(path: Path) -> list[TensorInfo]:
     """
     name = local_path(path)
     with suppress(FileNotFoundError, NotADirectoryError):  # most paths are prefixes
-        return _Index(name).infos()
+        return StoredBundle(name, backend="pread").infos()
     found = resolve(name)
     if found.kind == "V2":
-        return _Index(found.prefix).infos()
+        return StoredBundle(found.prefix, backend="pread").infos()
     from .read import read  # here: V1 needs NumPy
 
     with read(path) as checkpoint:
@@ -47,20 +44,3 @@ def tree(path: Path) -> TensorTree:
     from ..name_tree import grow_tree  # here: listing needs nothing of what it imports
 
     return grow_tree(local_path(path), list_tensors(path))
-
-
-class _Index:
-    """The index of a V2 checkpoint."""
-
-    __slots__ = ("_table", "index_path")
-
-    def __init__(self, prefix: str) -> None:
-        self.index_path = index_path(prefix)
-        self._table = Table(File(self.index_path))
-        decode_header(self._table.first(), self.index_path)
-
-    def infos(self) -> list[TensorInfo]:
-        return list_infos(self, self._table, find_hidden_keys(self._table))
-
-    def _record(self, key: bytes) -> bytes | None:
-        return self._table.get(key)

@@ -15,6 +15,8 @@ from .resolve import resolve
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from ..checkpoint import Stored
+    from ..format._record import Entry
     from ..parallel import Progress
 
 __all__ = ["load", "open_source", "read"]
@@ -87,16 +89,22 @@ def load(
     if isinstance(names, str):
         raise TypeError("expected an iterable of names, got a single str")
     with read(path, backend="pread") as checkpoint:
-        infos = checkpoint.infos() if names is None else [checkpoint.info(n) for n in names]
-        sizes = {info.name: info.nbytes for info in infos}
+        stored = checkpoint.stored
+        entries = dict(stored.entries() if names is None else ((n, stored.entry(n)) for n in names))
+        sizes = {name: _size_of(stored, name, entry) for name, entry in entries.items()}
         tally = Tally(progress, sizes.values())
         tensors: dict[str, npt.NDArray[Any]] = {}
 
         def read_each(batch: list[str]) -> list[npt.NDArray[Any]]:
-            return [checkpoint.get_tensor(name, copy=True) for name in batch]
+            return [stored.read(name, entries[name]) for name in batch]
 
         groups = list(batches(sizes.items()))
         for group, arrays in zip(groups, ordered_map(read_each, groups, threads), strict=True):
             tensors.update(zip(group, arrays, strict=True))
             tally.add(sum(sizes[name] for name in group))
         return tensors
+
+
+def _size_of(stored: Stored, name: str, entry: Entry) -> int:
+    """Return the bytes of a tensor: those in the data files; in a V1 checkpoint the array's."""
+    return sum(part.entry.size for part in stored.parts(name)) if entry.slices else entry.size

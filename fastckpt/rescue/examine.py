@@ -83,7 +83,7 @@ def _find_problems(remains: Remains, verify: bool) -> Iterator[Problem]:
     unopened: set[object] = set()
     for name in remains.names:
         try:
-            check_entry(remains, name, remains._entry(name))
+            check_entry(remains, name, remains.entry(name))
         except CheckpointError as error:
             yield error
         except OSError as error:

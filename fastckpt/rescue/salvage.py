@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from ..bundle.names import index_path, strip_suffix
 from ..bundle.partial import Remains, find_shard_beside, open_table
 from ..bundle.writer import Writer
-from ..checkpoint import Checkpoint
+from ..checkpoint import Stored
 from ..errors import CheckpointError, Fault
-from ..format._table import Table
 from ..paths.lookup import list_shards
 from ..paths.state import latest_checkpoint
 from ..storage.local import File
 from ..storage.urls import local_path
 from ..text import count, printable
 from ..v1.names import parse_v1
-from ..v1.reader import V1Checkpoint, _read_meta, _Tensor
+from ..v1.reader import V1Checkpoint
 
 __all__ = ["SalvageReport", "salvage"]
 
@@ -100,7 +99,7 @@ def _salvage_v1(path: str, target: _Target) -> SalvageReport:
         for checkpoint in _open_v1(path):
             if isinstance(checkpoint, V1Checkpoint):
                 for name in checkpoint:
-                    target.add(checkpoint, name)
+                    target.add(checkpoint.stored, name)
             else:
                 problems.append(str(checkpoint))
     return target.report(list(dict.fromkeys(problems)))
@@ -115,15 +114,15 @@ class _Target:
         self._saved: dict[str, None] = {}
         self.lost: dict[str, str] = {}
 
-    def add(self, source: Remains | V1Checkpoint, name: str) -> None:
+    def add(self, source: Stored, name: str) -> None:
         """Carry a tensor over if it verifies. One that has been, by another shard, is not again."""
         if name in self._saved:
             return
         try:
             _verify(source, name)
-            self._writer.add_from(source, name)
+            self._writer.add_stored(source, name)
         except (CheckpointError, OSError) as error:
-            if self._writer._is_closed or self._is_ours(error):  # what failed is the target
+            if self._writer.is_closed or self._is_ours(error):  # what failed is the target
                 raise
             self.lost.setdefault(name, str(error))
         else:
@@ -146,25 +145,12 @@ class _Target:
             self._writer.abort()
 
 
-def _verify(source: Remains | V1Checkpoint, name: str) -> None:
-    """Verify what `Writer.add_from` would read piece by piece, the first of them written before
-    the last is looked at. What it copies as bytes it verifies first itself."""
-    if isinstance(source, Checkpoint):
-        source.get_tensor(name)
-    elif source._parts(name) is None:
-        source._verify_data(name)
-
-
-class _Mended(V1Checkpoint):
-    """One file of a V1 checkpoint by itself, through a table that may have been mended."""
-
-    def __init__(self, table: Table) -> None:
-        tensors: dict[bytes, _Tensor] = {}
-        version = _read_meta(table, 0, tensors)
-        self.path = table.file.path
-        self.format, self.num_shards, self.version, self.byteorder = "V1", 1, version, "little"
-        self._tables = [table]
-        self._tensors = dict(sorted(tensors.items()))
+def _verify(source: Stored, name: str) -> None:
+    """Verify a tensor whose parts `Writer` would read and write one by one. A tensor that it copies
+    as bytes it verifies itself."""
+    parts = source.parts(name)
+    if source.byteorder == "big" or any(part.checksum is None for part in parts):
+        source.verify(name)
 
 
 def _open_v1(path: str) -> Iterator[V1Checkpoint | CheckpointError | OSError]:
@@ -182,7 +168,7 @@ def _open_v1(path: str) -> Iterator[V1Checkpoint | CheckpointError | OSError]:
         try:
             table, _ = open_table(File(each))
             if table is not None:
-                yield _Mended(table)
+                yield V1Checkpoint(each, tables=[table])
         except (CheckpointError, OSError) as error:
             yield error
 

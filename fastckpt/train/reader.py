@@ -10,9 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle.reader import Bundle
-from ..bundle.tensors import read_tensor
-from ..checkpoint import Checkpoint
+from ..checkpoint import Checkpoint, Stored
 from ..errors import CheckpointError, TensorNotFoundError
 from ..format._record import decode_entry, decode_name, encode_name
 from ..format.dtypes import dtype_of
@@ -70,35 +68,37 @@ class CheckpointReader:
         in a V1 checkpoint their number follows. TensorFlow lists V1 tensors in no order.
         """
         checkpoint = self._checkpoint
-        lines = _debug_v2(checkpoint) if isinstance(checkpoint, Bundle) else _debug_v1(checkpoint)
+        is_v2 = checkpoint.format == "V2"
+        lines = _debug_v2(checkpoint.stored) if is_v2 else _debug_v1(checkpoint)
         return b"".join(lines)
 
     def _record(self, name: str) -> bytes | None:
-        checkpoint = self._checkpoint
-        return checkpoint._record(encode_name(name)) if isinstance(checkpoint, Bundle) else None
+        """Return the record of a key in a V2 index. The records of V1 are no tensors."""
+        is_v2 = self._checkpoint.format == "V2"
+        return self._checkpoint.stored.record(encode_name(name)) if is_v2 else None
 
     def _get(self, name: str) -> npt.NDArray[Any]:
         try:
             return self._checkpoint.get_tensor(name, copy=True)
         except TensorNotFoundError:
-            bundle = self._checkpoint
             record = self._record(name) if name else None
-            if record is None or not isinstance(bundle, Bundle):
+            if record is None:
                 raise
-        entry = decode_entry(record, bundle.index_path, f"entry of tensor {name!r}")
-        return read_tensor(bundle, name, entry)
+        stored = self._checkpoint.stored
+        entry = decode_entry(record, stored.path, f"entry of tensor {name!r}")
+        return stored.read(name, entry)
 
 
-def _debug_v2(bundle: Bundle) -> Iterator[bytes]:
-    for block in bundle._blocks():
+def _debug_v2(stored: Stored) -> Iterator[bytes]:
+    for block in stored.blocks():
         if isinstance(block, CheckpointError):
             raise block
         for key, record in block:
             if key:  # the empty one is the header's
                 what = f"entry of tensor {decode_name(key)!r}"
-                entry = decode_entry(record, bundle.index_path, what)
+                entry = decode_entry(record, stored.path, what)
                 if not entry.slices:
-                    dtype = dtype_of(entry.dtype, bundle.index_path, what)
+                    dtype = dtype_of(entry.dtype, stored.path, what)
                     yield _debug_line(key, dtype.name, entry.shape)
 
 

@@ -85,6 +85,20 @@ def carry_over(source, prefix, names=None, **options):
             writer.add_from(source, name)
 
 
+def raw_parts(stored, name):
+    """(stored box, checksum, bytes) of each part of a tensor."""
+    return [
+        (
+            part.stored,
+            part.checksum,
+            stored.source(part.entry.shard_id, part.what).read(
+                part.entry.offset, part.entry.size, part.what
+            ),
+        )
+        for part in stored.parts(name)
+    ]
+
+
 CARRIED = [
     "tf1_dtypes/model.ckpt",
     "tf1_strings/model.ckpt",
@@ -104,11 +118,7 @@ def test_tensors_are_carried_over_with_bytes_checksum_and_slices(golden, tmp_pat
     with fastckpt.read(golden / case, backend=backend) as source:
         carry_over(source, tmp_path / "m", num_shards=2)
         expected = {info.name: info for info in source.infos()}
-        raw = {
-            name: [(box, entry.crc32c, file.read(entry.offset, entry.size, ""))
-                   for box, entry, file in source._parts(name)]
-            for name in source
-        }  # fmt: skip
+        raw = {name: raw_parts(source.stored, name) for name in source}
 
     with fastckpt.read(tmp_path / "m") as checkpoint:
         assert list(checkpoint) == list(expected)
@@ -116,11 +126,7 @@ def test_tensors_are_carried_over_with_bytes_checksum_and_slices(golden, tmp_pat
             other = expected[info.name]
             for field in ("dtype", "tf_dtype", "shape", "nbytes", "crc32c", "slices"):
                 assert getattr(info, field) == getattr(other, field)
-            parts = checkpoint._parts(info.name)
-            assert raw[info.name] == [
-                (box, entry.crc32c, file.read(entry.offset, entry.size, ""))
-                for box, entry, file in parts
-            ]
+            assert raw[info.name] == raw_parts(checkpoint.stored, info.name)
         checkpoint.verify()
 
 

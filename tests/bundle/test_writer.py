@@ -99,7 +99,7 @@ def test_every_tensor_is_aligned(tmp_path, alignment, num_shards):
         checkpoint.verify()
         for info in checkpoint.infos():
             if info.slices:
-                entries = [entry for _, entry, _ in checkpoint._parts(info.name)]
+                entries = [part.entry for part in checkpoint.stored.parts(info.name)]
                 assert all(entry.offset % alignment == 0 for entry in entries)
                 continue
             assert info.offset % alignment == 0, info

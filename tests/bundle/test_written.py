@@ -129,7 +129,7 @@ def test_start_of_none_stands_for_a_whole_dimension(tmp_path):
 
     with fastckpt.read(tmp_path / "m") as checkpoint:
         assert checkpoint["v"].tolist() == [[0] * 3, [1] * 3]
-        assert checkpoint._entry("v").slices == (((0, 1), (0, -1)), ((1, 1), (0, -1)))
+        assert checkpoint.stored.entry("v").slices == (((0, 1), (0, -1)), ((1, 1), (0, -1)))
 
 
 def test_slices_of_integers_of_numpy_are_taken(tmp_path):

@@ -48,7 +48,6 @@ def test_single_path_is_a_type_error(sources, target):
         ([0, 0, 0], ValueError),
         ([1, math.nan, 1], ValueError),
         ([1, math.inf, 1], ValueError),
-        ([1e308, 1e308, 1e308], ValueError),
         (["x", 1, 1], ValueError),
         ([None, 1, 1], TypeError),
         (1, TypeError),

@@ -222,7 +222,9 @@ def test_align_begins_every_tensor_at_a_multiple(source, out, alignment):
     assert_same(read_all(out), TENSORS)
     with fastckpt.read(out) as checkpoint:
         assert checkpoint.num_shards == 3
-        places = [entry.offset for name in checkpoint for _, entry, _ in checkpoint._parts(name)]
+        places = [
+            part.entry.offset for name in checkpoint for part in checkpoint.stored.parts(name)
+        ]
     assert {place % alignment for place in places} == {0}
 
 

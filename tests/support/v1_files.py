@@ -90,9 +90,9 @@ def one(dtype, shape, box, *values):
 def parts_of(ckpt):
     """What `write_parts` takes, of an open checkpoint: its dtypes and slices as they are."""
     for name in ckpt:
-        entry = ckpt._entry(name)
-        for box, array in ckpt._read_parts(name):
-            box = (WHOLE,) * array.ndim if box is None else box
+        entry = ckpt.stored.entry(name)
+        for part, array in ckpt.stored.read_parts(name):
+            box = (WHOLE,) * array.ndim if part.stored is None else part.stored
             yield Part(name, by_number(entry.dtype), entry.shape, box, array)
 
 
