@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from ..bundle.names import STATE_FILE, index_path, list_files, strip_suffix
+from ..errors import FormatError
 from ..storage.urls import Path, local_path
 from ..v1.names import parse_v1
 from .lookup import list_shards, match
@@ -44,7 +45,7 @@ def resolve(path: Path) -> Located:
     a V2 checkpoint counts as V1, even if it is broken.
 
     Raises `FileNotFoundError` that says what was looked for and names near misses; `ValueError` as
-    `local_path`; `FormatError` for a state file or a V1 table that is damaged.
+    `local_path`; `FormatError` for a damaged state file.
     """
     name = local_path(path)
     tried: list[str] = []
@@ -97,21 +98,26 @@ def find_v1(path: str) -> str | None:
     """Return the path of the V1 checkpoint that a path means: a file, or the pattern of shards for
     one of them, for their pattern, or for their prefix.
 
-    None if there is no such file, or if the first one is not V1: its last bytes are not a table's,
-    or it is the index of a V2 checkpoint. Raises `FormatError` for a table that is broken.
+    None if there is no such file, or none of the files is V1: its last bytes are not a table's, or
+    it is the index of a V2 checkpoint. A broken table counts as V1 if its name is a shard's.
     """
     parts = parse_v1(path)
     if parts is None and os.path.isfile(path):
-        return path if _is_v1(path) else None
+        return path if _is_v1(path, if_broken=False) else None
     shards = list_shards(parts.prefix, parts.num_shards) if parts else list_shards(path)
-    first = parse_v1(shards[0]) if shards and _is_v1(shards[0]) else None
+    if not any(_is_v1(shard, if_broken=True) for shard in shards):
+        return None
+    first = parse_v1(shards[0])
     return None if first is None else first.pattern
 
 
-def _is_v1(path: str) -> bool:
+def _is_v1(path: str, *, if_broken: bool) -> bool:
     from ..v1.reader import is_v1  # here: listing a V2 checkpoint does not wait for NumPy
 
-    return is_v1(path)
+    try:
+        return os.path.isfile(path) and is_v1(path)
+    except FormatError:
+        return if_broken
 
 
 def _match(path: str) -> Located | None:
@@ -120,7 +126,7 @@ def _match(path: str) -> Located | None:
     if len(indexes) == 1:
         return Located("V2", strip_suffix(indexes[0]) or path, "pattern")
     files = [] if os.path.lexists(path) or indexes else match(path)
-    if files and all(os.path.isfile(each) and _is_v1(each) for each in files):
+    if files and all(_is_v1(each, if_broken=True) for each in files):
         return Located("V1", path, "pattern", tuple(files))
     return None
 

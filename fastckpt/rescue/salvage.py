@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..bundle.names import index_path, strip_suffix
+from ..bundle.names import index_path
 from ..bundle.partial import Remains, find_shard_beside, open_table
 from ..bundle.writer import Writer
 from ..checkpoint import Stored
 from ..errors import CheckpointError, Fault
 from ..paths.lookup import list_shards
-from ..paths.state import latest_checkpoint
+from ..paths.resolve import Located, resolve
 from ..storage.local import File
 from ..storage.urls import local_path
 from ..text import count, printable
@@ -56,22 +56,12 @@ def salvage(
     Raises `FileNotFoundError` if there is neither an index nor a V1 file, `UnsupportedError` for
     what only a newer version may read, and `ValueError` if `out` is the checkpoint itself.
     """
-    prefix, is_v2 = _locate(local_path(path))
+    found = resolve(path)
     target = local_path(out)
-    if os.path.realpath(target) == os.path.realpath(prefix):
+    if os.path.realpath(target) == os.path.realpath(found.prefix):
         raise ValueError(f"{target}: expected another path than that of the checkpoint")
     writer = _Target(target, sync)
-    return _salvage_v2(prefix, writer) if is_v2 else _salvage_v1(prefix, writer)
-
-
-def _locate(path: str) -> tuple[str, bool]:
-    """Return the prefix or V1 path that is meant, and whether it is V2."""
-    if os.path.isdir(path) and not os.path.isfile(index_path(path)):
-        path = latest_checkpoint(path) or path
-    for prefix in (path, strip_suffix(path)):
-        if prefix is not None and os.path.isfile(index_path(prefix)):
-            return prefix, True
-    return path, False
+    return _salvage_v2(found.prefix, writer) if found.kind == "V2" else _salvage_v1(found, writer)
 
 
 def _salvage_v2(prefix: str, target: _Target) -> SalvageReport:
@@ -93,10 +83,10 @@ def _salvage_v2(prefix: str, target: _Target) -> SalvageReport:
     return target.report([str(problem) for problem in remains.problems])
 
 
-def _salvage_v1(path: str, target: _Target) -> SalvageReport:
+def _salvage_v1(found: Located, target: _Target) -> SalvageReport:
     problems = []
     with target:
-        for checkpoint in _open_v1(path):
+        for checkpoint in _open_v1(found):
             if isinstance(checkpoint, V1Checkpoint):
                 for name in checkpoint:
                     target.add(checkpoint.stored, name)
@@ -153,18 +143,15 @@ def _verify(source: Stored, name: str) -> None:
         source.verify(name)
 
 
-def _open_v1(path: str) -> Iterator[V1Checkpoint | CheckpointError | OSError]:
+def _open_v1(found: Located) -> Iterator[V1Checkpoint | CheckpointError | OSError]:
     """Yield the checkpoint if all of it can be opened; else what is wrong, and each of its files
     that can be opened by itself."""
-    whole, paths = _list_v1(path)
     try:
-        yield V1Checkpoint(whole)
+        yield V1Checkpoint(found.prefix, files=found.files or None)
         return
     except (CheckpointError, OSError) as error:
-        if not paths:
-            raise
         yield error
-    for each in paths:
+    for each in _list_v1(found):
         try:
             table, _ = open_table(File(each))
             if table is not None:
@@ -173,13 +160,10 @@ def _open_v1(path: str) -> Iterator[V1Checkpoint | CheckpointError | OSError]:
             yield error
 
 
-def _list_v1(path: str) -> tuple[str, list[str]]:
-    """Return what `V1Checkpoint` takes for a path, and the files of it that are there."""
-    asked = parse_v1(path)
-    if os.path.isfile(path) and asked is None:
-        return path, [path]
-    shards = list_shards(asked.prefix, asked.num_shards) if asked else list_shards(path)
-    found = parse_v1(shards[0]) if shards else None
-    if found is None:
-        return path, []
-    return found.pattern, [each for each in shards if os.path.isfile(each)]
+def _list_v1(found: Located) -> list[str]:
+    """Return the files of a V1 checkpoint that are there."""
+    parts = None if os.path.isfile(found.prefix) else parse_v1(found.prefix)
+    if parts is None:
+        return list(found.files) or [found.prefix]
+    shards = list_shards(parts.prefix, parts.num_shards)
+    return [shard for shard in shards if os.path.isfile(shard)]
