@@ -50,11 +50,9 @@ def repair_state(folder: Path) -> CheckpointState:
 def rebuild_state(here: Survey, is_whole: Callable[[str], bool]) -> CheckpointState | None:
     """Return what `repair_state` writes, None if there is no whole checkpoint. `is_whole` is asked
     for paths of checkpoints that are there."""
-    with suppress(FormatError, OSError):
-        state = read_state(here.path(STATE_FILE))
-        kept = _keep_what_is_whole(here.head, state, is_whole)
-        if kept is not None:
-            return kept
+    kept = _keep_what_is_whole(here, is_whole) if here.has_state else None
+    if kept is not None:
+        return kept
     names = here.checkpoints()
     numbered = {name: _split_number(name) for name in names}
     by_age = sorted(names, key=lambda each: (_time_of(here, each), numbered[each][1]))
@@ -93,15 +91,17 @@ def _shard_of(prefix: str, number: int, count: int | None) -> str:
     return shard_path(prefix, number, count or 1)
 
 
-def _keep_what_is_whole(
-    head: str, state: CheckpointState, is_whole: Callable[[str], bool]
-) -> CheckpointState | None:
-    """Return a state without what is gone or broken, None if nothing is left."""
+def _keep_what_is_whole(here: Survey, is_whole: Callable[[str], bool]) -> CheckpointState | None:
+    """Return what the state file says without what is gone or broken, None if nothing is left."""
+    try:
+        state = read_state(here.path(STATE_FILE))
+    except (FormatError, OSError):
+        return None
     times = state.all_model_checkpoint_timestamps
     listed = state.all_model_checkpoint_paths or (state.model_checkpoint_path,)
     has_times = len(times) == len(state.all_model_checkpoint_paths) and bool(times)
     latest = state.model_checkpoint_path
-    found = {path: _find_path(head, path, is_whole) for path in {*listed, latest}}
+    found = {path: _find_path(here.head, path, is_whole) for path in {*listed, latest}}
     kept = [(found[path], i) for i, path in enumerate(listed) if found[path]]
     latest = found[latest] or (kept[-1][0] if kept else "")
     if not latest:
