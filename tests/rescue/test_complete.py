@@ -3,6 +3,7 @@
 import os
 import shutil
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -254,3 +255,48 @@ def test_arrays_of_the_old_checkpoint_stay_what_they_are(interrupted):
 
     assert (view == 7).all()
     assert sorted(fastckpt.read(interrupted)) == ["a", "b"]
+
+
+# ---- names that lie, and other people's files
+
+
+@pytest.mark.parametrize("number", ["00000", "03999999"])
+def test_number_in_a_name_costs_neither_memory_nor_time(tmp_path, number):
+    import tracemalloc
+
+    name = f"m-{number.zfill(8) if number != '00000' else number}-of-04000000.tmp-{TOKEN}"
+    (tmp_path / name).touch()
+    tracemalloc.start()
+
+    str(doctor(tmp_path))
+    with suppress(fastckpt.CheckpointError, OSError):
+        assert not complete(tmp_path / "m")
+    assert discard(tmp_path / "m")
+
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_staged_files_of_the_prefix_are_removed(interrupted):
+    others = ["m2.index", "m-1.index", "n.index", "checkpoint", "m.txt"]
+    for name in others:
+        (interrupted.parent / f"{name}.tmp-{TOKEN}").touch()
+    (interrupted.parent / f"m.index.tmp-{'f' * 16}").mkdir()
+
+    assert discard(interrupted)
+
+    left = {path.name for path in interrupted.parent.iterdir()}
+    assert left == {f"{name}.tmp-{TOKEN}" for name in others} | {f"m.index.tmp-{'f' * 16}"}
+
+
+def test_data_file_in_place_is_not_taken_for_a_new_one_beside_an_index(interrupted):
+    """The old index is in its place, so nothing was renamed yet."""
+    fastckpt.write(interrupted.parent / "old", {"a": np.arange(100), "b": np.ones(7)})
+    for end in (".index", ".data-00000-of-00001"):
+        os.rename(f"{interrupted.parent / 'old'}{end}", f"{interrupted}{end}")
+    os.utime(f"{interrupted}.index", (0, 1))
+    os.unlink(f"{interrupted}.data-00000-of-00001.tmp-{TOKEN}")
+
+    with pytest.raises(FileNotFoundError, match="data file 1"):
+        complete(interrupted)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from diagnoses import data_of, find
 from places import GOLDEN
 
 import fastckpt
+from fastckpt.rescue.damage import has_changed_line_ends
 from fastckpt.rescue.doctor import doctor
 
 CORRUPT = sorted(path.parent.name for path in GOLDEN.glob("corrupt/*/expected.json"))
@@ -83,3 +85,43 @@ def test_unknown_dtype_names_the_tensor():
     finding = find(doctor(GOLDEN / "corrupt" / "entry_dtype_unknown" / "ckpt"), "unknown dtype")
 
     assert "'c/int64'" in finding.why
+
+
+# ---- line ends
+
+
+@pytest.mark.parametrize("suffix", [".data-00000-of-00001", ".index"])
+def test_line_ends_that_git_changed_are_told(tmp_path, suffix):
+    fastckpt.write(
+        tmp_path / "m", {f"{i}\na": np.frombuffer(b"a\nb\n\n", np.uint8) for i in range(9)}
+    )
+    path = Path(f"{tmp_path}/m{suffix}")
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+
+    diagnosis = doctor(tmp_path / "m", verify=True)
+
+    assert find(diagnosis, "line ends changed").where == str(path)
+    assert not [each for each in diagnosis.findings if "different saves" in each.what]
+
+
+@pytest.mark.parametrize(
+    ("content", "changed"),
+    [
+        (b"", False),
+        (b"a\r\n", False),
+        (b"a\r\nb\r\n", True),
+        (b"a\r\nb\n", False),
+        (b"\n" * 2, False),
+        (b"x" * (256 * 1024 - 1) + b"\r\n\r\n", True),
+        (b"\r" * 9, False),
+    ],
+)
+def test_changed_line_ends_are_all_of_them(tmp_path, content, changed):
+    (tmp_path / "file").write_bytes(content)
+
+    assert has_changed_line_ends(str(tmp_path / "file")) is changed
+
+
+def test_file_that_cannot_be_opened_has_no_changed_line_ends(tmp_path):
+    assert not has_changed_line_ends(str(tmp_path / "none"))
+    assert not has_changed_line_ends(str(tmp_path))

@@ -4,11 +4,13 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from diagnoses import data_of, find
+from diagnoses import data_of, find, type_in
 from places import GOLDEN
 from strangers import STRANGERS
 
+import fastckpt
 from fastckpt.rescue.doctor import doctor
 from fastckpt.rescue.findings import quote
 
@@ -133,3 +135,23 @@ def test_file_that_was_downloaded_twice_takes_nothings_place(small):
     assert find(diagnosis, "downloaded twice").todo == f"rm '{small} (1).index'"
     assert diagnosis.is_healthy
     assert find(doctor(f"{small} (1).index"), "downloaded twice").severity == "note"
+
+
+@pytest.mark.parametrize("alignment", [1, 64])
+def test_data_file_with_the_name_of_the_prefix_is_given_its_name_back(tmp_path, alignment):
+    prefix = tmp_path / "model.ckpt-200"
+    fastckpt.write(prefix, {"w": np.arange(9, dtype=np.float32)}, alignment=alignment)
+    os.rename(data_of(prefix), prefix)
+
+    finding = find(doctor(prefix), "under another name")
+
+    assert finding.todo == f"mv {prefix} {data_of(prefix)}"
+    type_in(finding.todo)
+    assert doctor(prefix, verify=True).is_healthy
+
+
+def test_other_file_with_the_name_of_the_prefix_is_no_data_file(small):
+    os.unlink(data_of(small))
+    small.write_bytes(bytes(10))
+
+    assert find(doctor(small), "data file missing").severity == "error"

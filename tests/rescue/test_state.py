@@ -5,10 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+from diagnoses import find
 from places import GOLDEN
 
 import fastckpt
 from fastckpt.paths.state import read_state
+from fastckpt.rescue.doctor import doctor
 from fastckpt.rescue.state import is_whole, rebuild_state, repair_state
 from fastckpt.rescue.survey import Survey
 
@@ -92,3 +94,103 @@ def test_v1_checkpoints_are_listed(tmp_path):
 
     assert state.model_checkpoint_path == "model.ckpt-5-?????-of-00003"
     assert len(state.all_model_checkpoint_paths) == 3
+
+
+# ---- what is repaired opens
+
+
+def save(folder, step, shards=1):
+    fastckpt.write(
+        folder / f"m-{step}", {f"w{i}": np.full(9, step) for i in range(4)}, num_shards=shards
+    )
+
+
+def list_in_state(folder, *paths):
+    lines = [f'model_checkpoint_path: "{paths[-1]}"']
+    lines += [f'all_model_checkpoint_paths: "{path}"' for path in paths]
+    (folder / "checkpoint").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("has_state", [True, False])
+def test_newest_whole_checkpoint_is_the_latest(tmp_path, has_state):
+    for step in (10, 20, 30):
+        save(tmp_path, step, shards=2)
+    if has_state:
+        list_in_state(tmp_path, "m-10", "m-20", "m-30")
+    os.unlink(tmp_path / "m-30.data-00001-of-00002")
+
+    diagnosis = doctor(tmp_path)
+    state = repair_state(tmp_path)
+
+    assert state.all_model_checkpoint_paths == ("m-10", "m-20")
+    assert fastckpt.train.latest_checkpoint(tmp_path) == str(tmp_path / "m-20")
+    if has_state:
+        finding = find(diagnosis, "names a broken checkpoint")
+        assert 'model_checkpoint_path: "m-20"' in finding.todo
+        assert not [each for each in doctor(tmp_path).findings if "state" in each.what]
+
+
+def test_cut_data_file_is_not_whole(tmp_path):
+    for step in (1, 2):
+        save(tmp_path, step)
+    os.truncate(tmp_path / "m-2.data-00000-of-00001", 10)
+
+    assert is_whole(str(tmp_path / "m-1")) and not is_whole(str(tmp_path / "m-2"))
+    assert rebuild(tmp_path).all_model_checkpoint_paths == ("m-1",)
+
+
+def test_folder_with_broken_checkpoints_only_has_no_state(tmp_path):
+    save(tmp_path, 1)
+    os.truncate(tmp_path / "m-1.index", 20)
+    list_in_state(tmp_path, "m-1")
+    before = (tmp_path / "checkpoint").read_bytes()
+
+    with pytest.raises(FileNotFoundError, match="no whole checkpoint"):
+        repair_state(tmp_path)
+
+    assert (tmp_path / "checkpoint").read_bytes() == before
+
+
+@pytest.mark.parametrize("path", ["/data/author/exp/", "./", "gone"])
+def test_prefix_without_a_name_is_spelled_so_that_it_opens(tmp_path, path):
+    fastckpt.write(tmp_path / "plain", {"w": np.arange(2)})
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for suffix in ("index", "data-00000-of-00001"):
+        os.rename(tmp_path / f"plain.{suffix}", folder / f".{suffix}")
+    list_in_state(folder, path)
+
+    assert repair_state(folder).model_checkpoint_path == "./"
+
+    assert fastckpt.load(fastckpt.train.latest_checkpoint(folder))["w"].tolist() == [0, 1]
+    assert not [each for each in doctor(folder).findings if "gone" in each.what]
+
+
+@pytest.mark.parametrize(
+    "path", ["C:\\\\run\\\\m-5", "D:/run/m-5", "gs://bucket/run/m-5", "/gone/m-5"]
+)
+def test_paths_of_other_systems_become_those_of_the_folder(tmp_path, path):
+    save(tmp_path, 5)
+    list_in_state(tmp_path, path)
+
+    assert repair_state(tmp_path).all_model_checkpoint_paths == ("m-5",)
+
+
+def test_folder_in_the_place_of_the_state_file_is_none(tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    save(tmp_path, 5)
+
+    assert rebuild(tmp_path).model_checkpoint_path == "m-5"
+    assert not [each for each in doctor(tmp_path).findings if each.severity == "error"]
+    with pytest.raises(OSError):
+        repair_state(tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir())[0] == "checkpoint"
+    assert (tmp_path / "checkpoint").is_dir()
+
+
+def test_indexes_are_read_and_no_data(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    monkeypatch.setattr("fastckpt.storage.local.File.checksum", None)
+    monkeypatch.setattr("fastckpt.storage.local.File.read_into", None)
+
+    assert repair_state(tmp_path).model_checkpoint_path == "m-1"
