@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import replace
 from typing import Final
 
 from ..bundle.names import STATE_FILE
 from ..errors import FormatError
-from ..paths.lookup import checkpoint_exists, meta_path
-from ..paths.state import CheckpointState, encode_state, read_state
+from ..paths.lookup import is_there, meta_path
+from ..paths.state import CheckpointState, encode_state, last_part, read_state
 from ..text import name_some, quote
 from .examine import examine_v1, examine_v2, report_renamed
 from .findings import Notes, command
@@ -91,9 +90,9 @@ def _check_state(notes: Notes, here: Survey, state: CheckpointState) -> None:
         _report_state(notes, here, "the state file names no checkpoint", "It has no latest one.")
         return
     target = os.path.join(here.head, latest)
-    base = re.split(r"[/\\]", latest)[-1]
+    base = last_part(latest)
     why = f"It says that the latest checkpoint is {quote(latest)}"
-    if not checkpoint_exists(target):
+    if not is_there(target):
         moved = base in here.indexed or base in here.v1
         what = "leads to where the folder was" if moved else "names a checkpoint that is gone"
         why += ", which is not there. "
@@ -116,7 +115,7 @@ def _check_state(notes: Notes, here: Survey, state: CheckpointState) -> None:
     gone = [
         each
         for each in state.all_model_checkpoint_paths
-        if not checkpoint_exists(os.path.join(here.head, each))
+        if not is_there(os.path.join(here.head, each))
     ]
     if gone:
         why = f"Of the older checkpoints that it lists, {name_some(gone)} are not there."

@@ -14,7 +14,7 @@ from ..bundle.names import STATE_FILE, index_path, shard_path
 from ..bundle.partial import Remains
 from ..errors import CheckpointError, FormatError
 from ..paths.resolve import find_v1
-from ..paths.state import CheckpointState, read_state, write_state
+from ..paths.state import CheckpointState, last_part, read_state, write_state
 from ..storage.urls import local_folder
 from ..v1.names import parse_v1
 from ..v1.reader import V1Checkpoint
@@ -62,7 +62,7 @@ def rebuild_state(here: Survey, is_whole: Callable[[str], bool]) -> CheckpointSt
     alike = [name for name in names if numbered[name][0] == numbered[newest][0]]
     whole = [name for name in alike if name == newest or is_whole(here.path(name))]
     paths = [_spell(name) for name in sorted(whole, key=lambda each: numbered[each])]
-    return CheckpointState(paths[-1], paths)
+    return CheckpointState(paths[-1], list(paths))
 
 
 def list_checkpoints(here: Survey) -> list[str]:
@@ -80,9 +80,10 @@ def is_whole(path: str) -> bool:
             with closing(Remains(index_path(path), locate)) as remains:
                 return next(find_faults(remains, verify=False), None) is None
         found = find_v1(path)
-        if found is not None:
-            V1Checkpoint(found).close()
-        return found is not None
+        if found is None:
+            return False
+        V1Checkpoint(found).close()
+        return True
     except (CheckpointError, OSError):
         return False
 
@@ -118,7 +119,7 @@ def _find_path(head: str, path: str, is_whole: Callable[[str], bool]) -> str:
     """Return a path as it should stand in a state file, "" if no whole checkpoint is there."""
     if path and is_whole(os.path.join(head, path)):
         return path
-    base = re.split(r"[/\\]", path)[-1]
+    base = last_part(path)
     return _spell(base) if path and is_whole(head + base) else ""
 
 

@@ -122,7 +122,7 @@ def test_newest_whole_checkpoint_is_the_latest(tmp_path, has_state):
     diagnosis = doctor(tmp_path)
     state = repair_state(tmp_path)
 
-    assert state.all_model_checkpoint_paths == ("m-10", "m-20")
+    assert state.all_model_checkpoint_paths == ["m-10", "m-20"]
     assert fastckpt.train.latest_checkpoint(tmp_path) == str(tmp_path / "m-20")
     if has_state:
         finding = find(diagnosis, "names a broken checkpoint")
@@ -136,7 +136,7 @@ def test_cut_data_file_is_not_whole(tmp_path):
     os.truncate(tmp_path / "m-2.data-00000-of-00001", 10)
 
     assert is_whole(str(tmp_path / "m-1")) and not is_whole(str(tmp_path / "m-2"))
-    assert rebuild(tmp_path).all_model_checkpoint_paths == ("m-1",)
+    assert rebuild(tmp_path).all_model_checkpoint_paths == ["m-1"]
 
 
 def test_folder_with_broken_checkpoints_only_has_no_state(tmp_path):
@@ -173,7 +173,7 @@ def test_paths_of_other_systems_become_those_of_the_folder(tmp_path, path):
     save(tmp_path, 5)
     list_in_state(tmp_path, path)
 
-    assert repair_state(tmp_path).all_model_checkpoint_paths == ("m-5",)
+    assert repair_state(tmp_path).all_model_checkpoint_paths == ["m-5"]
 
 
 def test_folder_in_the_place_of_the_state_file_is_none(tmp_path):
