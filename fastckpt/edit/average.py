@@ -1,4 +1,4 @@
-"""The average of checkpoints. What is not computed is carried over, bytes and checksum as they are."""
+"""The average of checkpoints: what is not computed is carried over, bytes and checksum."""
 
 from __future__ import annotations
 
