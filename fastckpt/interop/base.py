@@ -1,13 +1,12 @@
-"""What conversion knows of a format: which tensors a source has, and what a target can hold.
+"""The interface of formats: a source lists and reads tensors, a target takes them one at a time.
 
-A format is a module with a class that reads it, a `Source`, and one that writes it, a `Target`.
-Both hand over one tensor at a time, and neither knows which format the other one is of.
+A format is a module with a `TensorSource` and a `TensorTarget`. Neither knows which format the
+other one is of. What they share is here: checks of names, dtypes and shapes, the bound on memory,
+and the translation of other libraries' exceptions.
 """
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from ..errors import CheckpointError, FormatError, UnsupportedError
+from ..errors import CheckpointError, Fault, FormatError, UnsupportedError
 from ..format.dtypes import DType
 from ..format.shapes import check
 from ..format.values import encode_value
 from ..storage.folder import Staging
+from ..storage.streams import ReadStream
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NUMPYS_OWN",
-    "Source",
+    "STRING_OBJECT",
+    "Budget",
     "StagedTarget",
-    "Target",
-    "Tensor",
+    "TensorSource",
+    "TensorHeader",
+    "TensorTarget",
     "as_format_error",
     "check_dtypes",
     "check_names",
@@ -41,21 +43,17 @@ __all__ = [
     "check_tree",
     "find_dtype",
     "import_optional",
+    "parsing",
     "refuse",
 ]
 
 _T = TypeVar("_T")
 _Self = TypeVar("_Self", bound="StagedTarget")
 
-_BROKEN: Final = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-) + (SyntaxError, SystemError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+_EXPANSION: Final = 8  # bytes of memory for a byte of a source
+_OBJECTS: Final = 64  # bytes of Python objects for a byte of a source
+_SPARE: Final = 64 << 20
+STRING_OBJECT: Final = 48  # bytes of memory for a short `bytes` and the pointer to it
 _CASTABLE: Final = ("float", "bfloat", "complex", "int", "uint")  # not the quantized ones
 
 NUMPYS_OWN: Final = frozenset(
@@ -64,8 +62,9 @@ NUMPYS_OWN: Final = frozenset(
 )  # what needs no other package's dtypes, and none of TensorFlow's quantized ones
 
 
-class Tensor(NamedTuple):
-    """A tensor by its name in the source. `nbytes` of strings are a guess: they are not read."""
+class TensorHeader(NamedTuple):
+    """The name, dtype and shape of a tensor. `nbytes` of strings is an estimate: their lengths are
+    not known before they are read."""
 
     name: str
     dtype: DType
@@ -73,31 +72,37 @@ class Tensor(NamedTuple):
     nbytes: int
 
 
-class Source(Protocol):
+class TensorSource(Protocol):
     """An open file or folder of tensors."""
 
     path: str
 
-    def tensors(self) -> list[Tensor]:
+    def tensors(self) -> list[TensorHeader]:
         """Return all tensors, in the order in which they are read fastest. Reads no data."""
 
     def read(self, name: str) -> Array:
-        """Return a tensor: private, in native byte order; strings are object arrays of `bytes`."""
+        """Return a tensor in private memory and native byte order; strings as objects, `bytes`.
+
+        Raises `FormatError` if the data are broken, or need more memory than the budget allows.
+        """
+
+    def owns(self, path: str) -> bool:
+        """Return whether a path is one of several files that the source consists of."""
 
     def close(self) -> None:
-        """Give files back."""
+        """Close the files."""
 
 
-class Target(Protocol):
-    """A file or folder in the making, from all its tensors' names, dtypes and shapes.
+class TensorTarget(Protocol):
+    """A file or folder that is being written. Its constructor takes the specs of all tensors.
 
-    Leaving the block makes it visible; an exception leaves what was there. `order` has the tensors
-    as they must be added.
+    Leaving the block makes the result visible; an exception leaves what was at the path. `order`
+    lists the tensors in the order in which they must be added.
     """
 
-    order: Sequence[Tensor]
+    order: Sequence[TensorHeader]
 
-    def add(self, tensor: Tensor, array: Array) -> None:
+    def add(self, tensor: TensorHeader, array: Array) -> None:
         """Write a tensor."""
 
     def __enter__(self: _T) -> _T: ...
@@ -110,18 +115,48 @@ class Target(Protocol):
     ) -> None: ...
 
 
+class Budget:
+    """The memory that one tensor of a source may take, by the `size` of the source's files.
+
+    Bytes: 8 times the size, and 64 MB. Python objects: 64 times the size, and 64 MB, for a file may
+    list a string in every other byte. `most`, if it is given, replaces both bounds.
+    """
+
+    def __init__(self, path: str, size: int, most: int | None = None) -> None:
+        self._path = path
+        self._size = size
+        self.bytes = _EXPANSION * size + _SPARE if most is None else most
+        self.objects = _OBJECTS * size + _SPARE if most is None else most
+
+    def check(self, what: str, nbytes: int) -> None:
+        """Raise `FormatError` unless `nbytes` bytes are within the bound."""
+        self._check(what, nbytes, self.bytes)
+
+    def check_objects(self, what: str, count: int, each: int) -> None:
+        """Raise `FormatError` unless objects of `each` bytes are within the bound."""
+        self._check(what, count * each, self.objects)
+
+    def _check(self, what: str, nbytes: int, most: int) -> None:
+        if nbytes > most:
+            problem = (
+                f"a source of {self._size} bytes cannot be {nbytes} bytes of tensor; if it is "
+            )
+            problem += "to be trusted, convert it with max_memory"
+            raise FormatError(self._path, what, problem, fault=Fault.TOO_LARGE)
+
+
 class StagedTarget:
-    """A target that is staged: what is told by the names and dtypes is refused before `__enter__`,
-    and nothing is made until then."""
+    """A target that is staged. Its constructor refuses names and dtypes that the format cannot
+    hold; nothing is made before `__enter__`."""
 
     _replaces_folder = False
 
-    def __init__(self, path: str, order: Sequence[Tensor]) -> None:
+    def __init__(self, path: str, order: Sequence[TensorHeader]) -> None:
         self.path = path
         self.order = order
 
     def _open(self, new: str, stack: ExitStack) -> None:
-        """Open what is to be written at the path `new`; `stack` closes it before it is renamed."""
+        """Create the file or folder at the path `new`; `stack` closes it before it is renamed."""
         raise NotImplementedError
 
     def __enter__(self: _Self) -> _Self:
@@ -145,7 +180,9 @@ def refuse(path: str, name: str, why: str) -> UnsupportedError:
     return UnsupportedError(path, f"tensor {name!r}", why)
 
 
-def check_dtypes(path: str, format: str, tensors: Iterable[Tensor], held: Collection[str]) -> None:
+def check_dtypes(
+    path: str, format: str, tensors: Iterable[TensorHeader], held: Collection[str]
+) -> None:
     """Raise `UnsupportedError` for a tensor of a dtype that is not among those `held`."""
     for tensor in tensors:
         if tensor.dtype.name not in held:
@@ -155,7 +192,7 @@ def check_dtypes(path: str, format: str, tensors: Iterable[Tensor], held: Collec
             raise refuse(path, tensor.name, why)
 
 
-def check_names(path: str, format: str, tensors: Iterable[Tensor]) -> None:
+def check_names(path: str, format: str, tensors: Iterable[TensorHeader]) -> None:
     """Raise `UnsupportedError` for a name that is no text, or has a NUL in it."""
     for tensor in tensors:
         try:
@@ -169,7 +206,7 @@ def check_names(path: str, format: str, tensors: Iterable[Tensor]) -> None:
 
 
 def check_tree(
-    path: str, format: str, tensors: Sequence[Tensor], reserved: Collection[str] = ()
+    path: str, format: str, tensors: Sequence[TensorHeader], reserved: Collection[str] = ()
 ) -> None:
     """Raise `UnsupportedError` for a name that is no path of groups with an array at its end, or
     for an array that another one would be in."""
@@ -212,17 +249,33 @@ def check_no_nul(path: str, format: str, name: str, array: Array) -> None:
 
 @contextmanager
 def as_format_error(path: str, what: str) -> Iterator[None]:
-    """Turn what other people's parsers raise for bytes that make no sense into `FormatError`. Our
-    own errors pass, and so does an `OSError` of the system's, which has a number."""
+    """Turn the exceptions of other libraries' parsers into `FormatError`.
+
+    A parser meets bytes that make no sense, so that it may raise anything. Errors of this package,
+    `MemoryError` and an `OSError` of the system, which has a number, pass.
+    """
     try:
         yield
-    except CheckpointError:
+    except (CheckpointError, MemoryError):
         raise
-    except _BROKEN as error:
+    except Exception as error:
         if isinstance(error, OSError) and error.errno:
             error.filename = error.filename or path
             raise
         raise FormatError(path, what, str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def parsing(path: str, what: str, stream: ReadStream) -> Iterator[None]:
+    """`as_format_error` for a parser that reads a stream. An error of the stream comes first: the
+    parser got zeros in the place of bytes that could not be read."""
+    try:
+        with as_format_error(path, what):
+            yield
+    except CheckpointError:
+        stream.check()
+        raise
+    stream.check()
 
 
 def import_optional(name: str) -> Any:

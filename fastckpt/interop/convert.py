@@ -1,4 +1,4 @@
-"""`convert`: tensors from one format to another, one at a time."""
+"""`convert`: copy tensors from one format to another, one at a time."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from ..bundle.names import index_path
+from ..bundle.names import index_path, shard_path
 from ..checkpoint import Checkpoint
 from ..errors import FormatError, TensorNotFoundError
 from ..format.magic import HEAD_SIZE, recognise
 from ..parallel import Tally
 from ..paths.read import open_source
 from ..rules import make_renamer, match_globs
-from ..storage.local import File
-from ..storage.urls import local_path
+from ..storage.folder import find_kind, is_inside, is_same_place
+from ..storage.streams import open_file
+from ..storage.urls import Path, local_path
 from .checkpoint import CheckpointSource, CheckpointTarget
-from .hdf5 import Hdf5Source, Hdf5Target
+from .hdf5 import Hdf5Source, Hdf5Target, KerasSource
 from .npz import NpzSource, NpzTarget
 from .safetensors import SafetensorsSource, SafetensorsTarget
 from .zarr import ZarrSource, ZarrTarget, is_zarr
@@ -27,20 +28,18 @@ if TYPE_CHECKING:
 
     from ..parallel import Progress
     from ..rules import Rename
-    from .base import Source, Target, Tensor
+    from .base import TensorHeader, TensorSource, TensorTarget
 
 __all__ = ["FORMATS", "convert"]
 
-Path = str | os.PathLike[str]
-
 
 class Format(NamedTuple):
-    """What a format is known by, and who reads and writes it."""
+    """A format: how it is recognised, and the classes that read and write it."""
 
     suffixes: tuple[str, ...]  # of files and folders
-    kind: str  # what `recognise` calls it, "" for what it does not
-    source: Callable[[str], Source] | None  # None for checkpoints, which may be open already
-    target: Callable[[str, Sequence[Tensor]], Target]
+    kind: str  # its name in format/magic.py, "" if it has none
+    source: Callable[[str, int | None], TensorSource] | None  # None for checkpoints
+    target: Callable[[str, Sequence[TensorHeader]], TensorTarget] | None  # None: it is only read
 
 
 FORMATS: Final = {
@@ -50,10 +49,11 @@ FORMATS: Final = {
     ),
     "hdf5": Format((".h5", ".hdf5"), "an HDF5 file", Hdf5Source, Hdf5Target),
     "zarr": Format((".zarr",), "", ZarrSource, ZarrTarget),
+    "keras": Format((".keras",), "a Keras 3 model", KerasSource, None),
     "checkpoint": Format((), "", None, CheckpointTarget),
 }
 _CHECKPOINT: Final = "checkpoint"
-_ZIP: Final = "a zip archive"  # one whose first members have other names than those of arrays
+_ZIP: Final = "a zip archive"  # one whose first members do not have names of arrays
 
 
 def convert(
@@ -65,68 +65,73 @@ def convert(
     include: str | Iterable[str] | None = None,
     exclude: str | Iterable[str] | None = None,
     names: Literal["readable", "keys"] | None = None,
+    max_memory: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write the tensors of a checkpoint in another format, or those of another format as one.
 
-    The formats are "npz", "safetensors", "hdf5" (as Keras lays it out), "zarr" and "checkpoint".
-    `src` is what `read` takes, an open checkpoint, or a file or folder of another format, told by
-    its content. `format` is that of `dst`; by default its suffix tells, and what has none of a
-    format is the prefix of a checkpoint, if `src` is none. Both may also be other formats than
-    checkpoints, and the same file: it is replaced when all is written.
+    The formats are "npz", "safetensors", "hdf5" (as Keras lays it out), "zarr" and "checkpoint";
+    "keras", the archive of a Keras 3 model, is only read. `src` is what `read` takes, an open
+    checkpoint, or a file or folder of another format, which is recognised by its content. `format`
+    is that of `dst`; by default its suffix tells. Without the suffix of a format, `dst` is the
+    prefix of a checkpoint if `src` is none. `src` and `dst` may be the same file, which is replaced
+    when all is written.
 
-    An object-based checkpoint gives other formats the readable names of its `variables`, and
-    keeps the object graph, the counter of saves and Keras's descriptions to itself. "keys" for
-    `names` takes the names of the tensors as they are, and all tensors; between checkpoints that is
-    the default, and "readable" the choice. `include` and `exclude` are globs over these names,
-    `rename` has rules for what is left, as those of the function `rename`: None drops a tensor.
+    An object-based checkpoint gives other formats the readable names of its `variables`; the object
+    graph, the counter of saves and Keras's descriptions stay behind. With `names="keys"` tensors
+    keep their names, and none stays behind; between checkpoints that is the default, and "readable"
+    the choice. `include` and `exclude` are globs over these names. `rename` has rules for the names
+    that are left, as those of the function `rename`: None drops a tensor.
 
     Values and dtypes stay as they are, bit for bit; what a format cannot hold is an error. Slices
     of partitioned tensors are put together. One tensor is in memory at a time. What is read from a
     checkpoint is verified. `progress` is called with the bytes done and their total.
 
+    A tensor of another format may take 8 times the bytes of `src`, and 64 MB, so that a small file
+    cannot fill the memory. `max_memory`, in bytes, is the bound for a source that is to be trusted.
+
     Raises `UnsupportedError` that names the tensor for a dtype, a name or strings that `dst` cannot
     hold, or `src` not give; `FormatError` for a broken `src`; `ValueError` for two tensors with one
-    name, a glob that matches none, and if none is left; `TensorNotFoundError` for a name in a dict
-    that no tensor has; `ImportError` where h5py or zarr is missing; `OSError`. Whatever ends it, a
-    killed process too, leaves what was at `dst`. (Only while a zarr group is replaced, by two
-    renames, it is for a moment in ``<dst>.tmp-*/old``, whence the next conversion brings it back.)
+    name, a glob that matches none, if none is left, and if `dst` would replace one of the files
+    that `src` consists of; `TensorNotFoundError` for a name in a dict that no tensor has;
+    `ImportError` if h5py or zarr is missing; `OSError`, also for a pipe, a device or a socket as
+    `src` or `dst`. Whatever ends it, a killed process too, leaves what was at `dst`. (A zarr group
+    is replaced by two renames. Between them it is in ``<dst>.tmp-*/old``, whence the next
+    conversion brings it back.)
     """
     path = local_path(dst)
     source_format = _CHECKPOINT if isinstance(src, Checkpoint) else _recognise(local_path(src))
     target_format = _format_of(path, source_format) if format is None else format
-    if target_format not in FORMATS:
-        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}")
+    make_target = FORMATS[target_format].target if target_format in FORMATS else None
+    if make_target is None:
+        known = ", ".join(name for name, each in FORMATS.items() if each.target)
+        raise ValueError(f"format: expected one of {known}, got {target_format!r}")
     if names not in (None, "readable", "keys"):
         raise ValueError(f"names: expected 'readable' or 'keys', got {names!r}")
     is_readable = names == "readable" if names else target_format != _CHECKPOINT
-    with _open(src, source_format, is_readable) as source:
-        if target_format == "zarr":
-            _check_outside(source.path, path)
+    with _open(src, source_format, is_readable, max_memory) as source:
+        _check_apart(source, source_format, path, target_format)
         chosen = _choose(source, include, exclude, rename)
-        target = FORMATS[target_format].target(path, list(chosen))
+        target = make_target(path, list(chosen))
         with target:
             _copy(source, target, chosen, progress)
 
 
 def _recognise(path: str) -> str:
-    """Return the format of a source; that of a checkpoint if it is no other."""
-    if os.path.isfile(index_path(path)):  # an exact prefix wins
-        return _CHECKPOINT
-    if os.path.isdir(path):
-        return "zarr" if is_zarr(path) else _CHECKPOINT
-    if not os.path.exists(path):
-        return _CHECKPOINT  # or the error that says what there is
-    with closing(File(path)) as file:
+    """Return the format of a source; "checkpoint" if no other format is recognised."""
+    kind = "" if find_kind(index_path(path)) == "file" else find_kind(path)  # a prefix wins
+    if kind != "file":
+        return "zarr" if kind == "folder" and is_zarr(path) else _CHECKPOINT
+    with closing(open_file(path)) as file:
         head = file.read(0, min(HEAD_SIZE, file.size), "first bytes")
-        kind = recognise(head, file.size, os.path.basename(path))
+        found = recognise(head, file.size, os.path.basename(path))
     for name, format in FORMATS.items():
-        if kind is not None and kind.name == format.kind:
+        if found is not None and found.name == format.kind:
             return name
     name = _by_suffix(path) or _CHECKPOINT
-    if name != _CHECKPOINT and kind is not None and kind.name != _ZIP:
-        todo = kind.todo.format(path=repr(path))
-        raise FormatError(path, "file", f"expected {name}, got {kind.name}; {todo}")
+    if name != _CHECKPOINT and found is not None and found.name != _ZIP:
+        todo = found.todo.format(path=repr(path))
+        raise FormatError(path, "file", f"expected {name}, got {found.name}; {todo}")
     return name
 
 
@@ -139,34 +144,48 @@ def _format_of(path: str, source_format: str) -> str:
     """Return the format of a target by its suffix."""
     name = _by_suffix(os.path.normpath(path))
     if name is None and source_format == _CHECKPOINT:
-        suffixes = ", ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
+        written = {name: each for name, each in FORMATS.items() if each.target}
+        suffixes = ", ".join(suffix for each in written.values() for suffix in each.suffixes)
         raise ValueError(
             f"{path}: expected a suffix that tells the format ({suffixes}), or the format: one of "
-            f"{', '.join(FORMATS)}"
+            f"{', '.join(written)}"
         )
     return name or _CHECKPOINT
 
 
 @contextmanager
-def _open(src: Path | Checkpoint, format: str, is_readable: bool) -> Iterator[Source]:
+def _open(
+    src: Path | Checkpoint, format: str, is_readable: bool, max_memory: int | None
+) -> Iterator[TensorSource]:
     make = FORMATS[format].source
     if make is not None and not isinstance(src, Checkpoint):
-        with closing(make(local_path(src))) as source:
+        with closing(make(local_path(src), max_memory)) as source:
             yield source
         return
     with open_source(src, backend="pread") as checkpoint:
         yield CheckpointSource(checkpoint, is_readable)
 
 
-def _check_outside(source: str, target: str) -> None:
-    """Raise `ValueError` for a source in the folder that would be replaced."""
-    inner, outer = os.path.realpath(source), os.path.realpath(target)
-    if inner.startswith(outer + os.sep):
-        raise ValueError(f"{target}: would be replaced, and {source} is in it")
+def _check_apart(source: TensorSource, source_format: str, path: str, target_format: str) -> None:
+    """Raise `ValueError` if the target would replace a part of the source, unless it replaces all
+    of it by the same name."""
+    written = [path]
+    if target_format == _CHECKPOINT:
+        written = [index_path(path), shard_path(path, 0, 1)]
+        if source_format == _CHECKPOINT and is_same_place(written[0], index_path(source.path)):
+            return
+    for each in written:
+        is_source = each != path and is_same_place(each, source.path)
+        if is_source or source.owns(each):
+            raise ValueError(f"{each}: would be replaced, and is a file of {source.path}")
+    if target_format == "zarr" and is_inside(source.path, path):
+        raise ValueError(f"{path}: would be replaced, and {source.path} is in it")
 
 
-def _choose(source: Source, include: Any, exclude: Any, rename: Rename | None) -> dict[Tensor, str]:
-    """Return the tensors that are to be written, by their new names, with their old ones."""
+def _choose(
+    source: TensorSource, include: Any, exclude: Any, rename: Rename | None
+) -> dict[TensorHeader, str]:
+    """Return {spec with the new name: old name} of the tensors that are to be written."""
     tensors = source.tensors()
     names = [tensor.name for tensor in tensors]
     wanted = set(names) if include is None else match_globs("include", include, names)
@@ -176,7 +195,7 @@ def _choose(source: Source, include: Any, exclude: Any, rename: Rename | None) -
         for name in rename.keys() - set(names):
             raise TensorNotFoundError(source.path, name, lambda: sorted(names))
     new_name = make_renamer(rename)
-    chosen: dict[Tensor, str] = {}
+    chosen: dict[TensorHeader, str] = {}
     olds: dict[str, str] = {}
     for tensor in tensors:
         old = tensor.name
@@ -193,7 +212,10 @@ def _choose(source: Source, include: Any, exclude: Any, rename: Rename | None) -
 
 
 def _copy(
-    source: Source, target: Target, chosen: Mapping[Tensor, str], progress: Progress | None
+    source: TensorSource,
+    target: TensorTarget,
+    chosen: Mapping[TensorHeader, str],
+    progress: Progress | None,
 ) -> None:
     tally = Tally(progress, (tensor.nbytes for tensor in target.order))
     for tensor in target.order:

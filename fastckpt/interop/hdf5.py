@@ -1,10 +1,7 @@
 """`.h5`: HDF5, laid out so that Keras reads it. h5py, and the HDF5 library below it, parse it.
 
-A tensor is the dataset of its name: ``dense/kernel`` is ``kernel`` in the group ``dense``. For
-Keras's loader of legacy weights a name's first part is a layer: the file lists layers in the
-attribute ``layer_names``, a layer's group its datasets in ``weight_names``, in the order in which
-Keras makes a layer's weights, since it goes by that and not by the names. A Keras 3 file of weights
-(``.weights.h5``) is a tree of plain datasets, ``layers/dense/vars/0``, and needs no more.
+A tensor is the dataset of its name: ``dense/kernel`` is ``kernel`` in the group ``dense``. keras.py
+has the lists that Keras's loader of legacy weights goes by.
 
 What HDF5 has no type for (bfloat16, the types of 8 and fewer bits) is opaque bytes, and a quantized
 tensor plain integers, with TensorFlow's name of the dtype in the attribute ``dtype``: for bfloat16
@@ -13,10 +10,10 @@ Keras does that, too. Strings are variable-length.
 
 from __future__ import annotations
 
-import os
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -24,47 +21,45 @@ import numpy as np
 from ..errors import FormatError
 from ..format.dtypes import STRING, DType, by_name
 from ..format.values import encode_value
+from ..storage.local import File
+from ..storage.streams import ReadStream, WriteStream, open_file
 from .base import (
     NUMPYS_OWN,
+    STRING_OBJECT,
+    Budget,
     StagedTarget,
-    Tensor,
-    as_format_error,
+    TensorHeader,
     check_dtypes,
     check_shape,
     check_tree,
     find_dtype,
     import_optional,
+    parsing,
     refuse,
 )
+from .keras import MAX_ATTRIBUTE, find_weights, open_archive, write_layers
+from .unpacked import can_exceed, fits
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
 
-__all__ = ["Hdf5Source", "Hdf5Target"]
+__all__ = ["Hdf5Source", "Hdf5Target", "KerasSource"]
 
 _DTYPE: Final = "dtype"  # the attribute with what HDF5 has no type for
-_PATHS: Final = "names_are_paths"  # set by us: no tensor is called as `weight_names` says
-_TOP_LEVEL: Final = "top_level_model_weights"  # those of no layer
-_MODEL: Final = "model_weights"  # where a whole model's file has its weights
-_OPTIMIZER: Final = "optimizer_weights"  # and its optimizer's
 _HELD: Final = NUMPYS_OWN | (
     {"qint8", "quint8", "qint16", "quint16", "qint32", "bfloat16", "int2", "uint2", "int4", "uint4"}
     | {"float8_e5m2", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2fnuz"}
     | {"float4_e2m1fn"}
 )
 _MAX_RANK: Final = 32
-_MAX_ATTRIBUTE: Final = 64512  # bytes of an object's header; Keras's loader knows this figure
-_MAX_EXPANSION: Final = 1032  # what deflate can do
-_SMALL: Final = 1 << 20
-_WEIGHTS: Final = {  # the order in which Keras's layers make them
-    name: rank
-    for rank, name in enumerate(
-        ["gamma", "beta", "moving_mean", "moving_variance", "embeddings", "depthwise_kernel"]
-        + ["pointwise_kernel", "kernel", "recurrent_kernel", "bias"]
-    )
-}
+_PLAIN_FILTERS: Final = {2: "shuffle", 3: "fletcher32"}  # by their numbers; they do not unpack
+_PACKERS: Final = {1: "zlib", 32000: "lzf"}
+_CHUNK_OBJECT: Final = 512  # bytes of memory that the library takes for a chunk
+_CHECKSUM: Final = 64  # bytes, more than filters add to a chunk
+_HEAP: Final = b"GCOL"  # begins a collection of strings
+_SCANNED: Final = 1 << 20  # bytes at a time
 
 
 class Hdf5Source:
@@ -75,73 +70,144 @@ class Hdf5Source:
     path, too. An optimizer's stay in ``optimizer_weights``.
 
     Links other than HDF5's hard ones are not followed, and datasets whose bytes are in other files
-    are refused: a stranger's file must not pull in what is on this machine.
+    are refused: a stranger's file must not pull in other files of this machine. The library gets a
+    stream, not a path, so that it opens no file itself.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, max_memory: int | None = None) -> None:
         self.path = path
         self._h5py = import_optional("h5py")
-        self._size = os.path.getsize(path)
-        with as_format_error(path, "file"):
-            self._file = self._h5py.File(path, "r")
-        try:
-            with as_format_error(path, "groups"):
-                self._paths = self._find_names()
-            found = ((name, self._file[path]) for name, path in self._paths.items())
+        self._disk = open_file(path)
+        self._budget = Budget(path, self._disk.size, max_memory)
+        self._longest_string = 0
+        with ExitStack() as stack:
+            stack.callback(self._disk.close)
+            self._stream = self._open_stream(self._disk)
+            with self._parsing("file"):
+                self._file = stack.enter_context(self._h5py.File(self._stream, "r"))
+            with self._parsing("groups"):
+                self._datasets = self._find_datasets()
+            found = self._datasets.items()
             self._tensors = {name: self._describe(name, dataset) for name, dataset in found}
-        except BaseException:
-            self._file.close()
-            raise
+            self._stack = stack.pop_all()
 
-    def tensors(self) -> list[Tensor]:
+    def tensors(self) -> list[TensorHeader]:
         return list(self._tensors.values())
 
     def read(self, name: str) -> Array:
-        tensor = self._tensors[name]
-        dataset = self._file[self._paths[name]]
-        with as_format_error(self.path, f"tensor {name!r}"):
-            array = np.asarray(dataset[()], dataset.dtype)
+        tensor, dataset = self._tensors[name], self._datasets[name]
+        with self._parsing(f"tensor {name!r}"):
+            if tensor.dtype is STRING and dataset.dtype.kind == "O":
+                array = self._read_strings(name, dataset)
+            else:
+                array = np.asarray(dataset[()], dataset.dtype)
         if tensor.dtype is STRING:
             return encode_value(name, array)[1]
         if array.dtype.kind == "V":
             array = array.view(tensor.dtype.stored)
         return array.astype(tensor.dtype.numpy, copy=False)
 
+    def owns(self, path: str) -> bool:
+        return False
+
     def close(self) -> None:
-        self._file.close()
+        self._datasets.clear()
+        self._stack.close()
 
-    def _find_names(self) -> dict[str, str]:
-        """Return {name of a tensor: path of its dataset}."""
-        datasets: list[str] = []
+    def _open_stream(self, file: File) -> ReadStream:
+        return ReadStream(file)
+
+    def _parsing(self, what: str) -> AbstractContextManager[None]:
+        return parsing(self.path, what, self._stream)
+
+    # ---- Which datasets there are
+
+    def _find_datasets(self) -> dict[str, Any]:
+        """Return {name of a tensor: dataset}."""
+        datasets: dict[str, Any] = {}
         groups = {"": self._file}
-
-        def visit(path: str, item: Any) -> None:  # each once, through hard links only
+        for path, item in self._find_objects():
             if isinstance(item, self._h5py.Dataset):
-                datasets.append(path)
-            else:
+                datasets[path] = item
+            elif isinstance(item, self._h5py.Group):
                 groups[path] = item
-
-        self._file.visititems(visit)
-        weights = dict(_weights_of_keras(groups))
+        weights = find_weights(groups, self._read_names)
         short = [weights.get(path, path) for path in datasets]
         counts = Counter(short)
-        names = {
-            name if counts[name] == 1 else path: path
-            for name, path in zip(short, datasets, strict=True)
+        named = {
+            name if counts[name] == 1 else path: dataset
+            for name, (path, dataset) in zip(short, datasets.items(), strict=True)
         }
-        return names if len(names) == len(datasets) else {path: path for path in datasets}
+        return named if len(named) == len(datasets) else datasets
 
-    def _describe(self, name: str, dataset: Any) -> Tensor:
-        if dataset.shape is None or dataset.is_virtual or dataset.external:
-            raise refuse(self.path, name, "expected a dataset with its bytes in this file")
-        with as_format_error(self.path, f"tensor {name!r}"):
+    def _find_objects(self) -> Iterator[tuple[str, Any]]:
+        """Yield (path, object) for all objects, each once, through hard links only.
+
+        An object is opened by a path, and the library takes the first link of a name. So a group
+        with two links of one name, which no library writes, is refused, and what was opened must be
+        what the link leads to.
+        """
+        links: dict[bytes, tuple[int, int]] = {}
+
+        def visit(path: bytes, info: Any) -> None:
+            if path in links:
+                name = path.decode(errors="replace")
+                raise FormatError(self.path, f"group with {name!r}", "has two links of this name")
+            links[path] = (info.type, info.u)
+
+        self._file.id.links.visit(visit, info=True)
+        h5o = self._h5py.h5o
+        root = h5o.get_info(self._file.id)
+        seen = {root.addr}
+        for path, (kind, address) in sorted(links.items()):
+            if kind != self._h5py.h5l.TYPE_HARD or address in seen:
+                continue
+            seen.add(address)
+            item = self._file[path]
+            info = h5o.get_info(item.id)
+            if (info.fileno, info.addr) != (root.fileno, address):
+                problem = f"expected the object at {address}, got the one at {info.addr}"
+                raise FormatError(self.path, f"link {path.decode(errors='replace')!r}", problem)
+            yield path.decode("utf-8", "surrogateescape"), item
+
+    def _read_names(self, group: Any, attribute: str) -> list[str]:
+        found = np.asarray(self._read_attribute(group, attribute)).reshape(-1).tolist()
+        return [_to_text(name) or "" for name in found]
+
+    def _read_attribute(self, item: Any, key: str) -> Any:
+        """Return the value of an attribute, None if it is not there or neither text nor numbers."""
+        if key not in item.attrs:
+            return None
+        attribute = item.attrs.get_id(key)
+        dtype, shape = attribute.dtype, attribute.shape
+        count = 0 if shape is None else math.prod(shape)
+        what = f"attribute {key!r}"
+        if dtype.hasobject:
+            if self._h5py.check_string_dtype(dtype) is None:
+                return None
+            self._budget.check_objects(what, count, STRING_OBJECT)
+            self._budget.check(what, count * self._find_longest_string())
+        self._budget.check(what, count * dtype.itemsize)
+        return item.attrs[key]
+
+    # ---- What they are
+
+    def _describe(self, name: str, dataset: Any) -> TensorHeader:
+        what = f"tensor {name!r}"
+        with self._parsing(what):
+            layout = dataset.id.get_create_plist()
+            is_elsewhere = layout.get_layout() == self._h5py.h5d.VIRTUAL
+            if is_elsewhere or layout.get_external_count() or dataset.shape is None:
+                raise refuse(self.path, name, "expected a dataset with its bytes in this file")
             dtype = self._dtype_of(name, dataset)
-        nbytes = check_shape(self.path, name, dataset.shape, dtype)
-        size = max(nbytes, nbytes // max(dtype.numpy.itemsize, 1) * dataset.dtype.itemsize)
-        if size > _SMALL + _MAX_EXPANSION * self._size:
-            problem = f"{self._size} bytes of file cannot be {size} bytes of tensor"
-            raise FormatError(self.path, f"tensor {name!r}", problem)
-        return Tensor(name, dtype, dataset.shape, nbytes)
+            nbytes = check_shape(self.path, name, dataset.shape, dtype)
+            count, stored = math.prod(dataset.shape), dataset.dtype.itemsize
+            self._budget.check(what, max(nbytes, count * stored))
+            if dtype is STRING:
+                self._budget.check_objects(what, count, STRING_OBJECT)
+            if layout.get_layout() == self._h5py.h5d.CHUNKED:
+                self._check_chunks(name, dataset, layout)
+        return TensorHeader(name, dtype, dataset.shape, nbytes)
 
     def _dtype_of(self, name: str, dataset: Any) -> DType:
         stored = dataset.dtype
@@ -149,41 +215,99 @@ class Hdf5Source:
             if self._h5py.check_string_dtype(stored) is None:
                 raise refuse(self.path, name, "expected numbers or text, got references or lists")
             return STRING
-        named = by_name(_to_text(dataset.attrs.get(_DTYPE)))
+        named = by_name(_to_text(self._read_attribute(dataset, _DTYPE)))
         if named is not None and named.item_size == stored.itemsize:
             is_opaque = stored.kind == "V" and stored.names is None
             if is_opaque or stored.newbyteorder("=") == named.numpy:
                 return named
         return find_dtype(self.path, name, stored)
 
+    def _check_chunks(self, name: str, dataset: Any, layout: Any) -> None:
+        """Raise `CheckpointError` if the chunks take more memory than the budget allows: by their
+        shape, by their number, or because one unpacks to more than its shape."""
+        what, chunk = f"tensor {name!r}", layout.get_chunk()
+        size = math.prod(chunk) * dataset.id.get_type().get_size()
+        self._budget.check(what, size)
+        sides = zip(dataset.shape, chunk, strict=True)
+        count = math.prod(-(-dim // max(1, side)) for dim, side in sides)
+        self._budget.check_objects(what, count, _CHUNK_OBJECT)
+        packers = []
+        for index in range(layout.get_nfilters()):
+            number, _, values, _ = layout.get_filter(index)
+            if number in _PACKERS:
+                packers.append((index, _PACKERS[number]))
+                self._budget.check(what, max(values, default=0))  # lzf takes one for a size
+            elif number not in _PLAIN_FILTERS:
+                raise refuse(self.path, name, f"cannot be read safely: it needs filter {number}")
+        if len(packers) > 1:
+            raise refuse(self.path, name, "expected chunks that are packed once, got them twice")
+        for index, codec in packers:
+            self._check_packed(what, dataset, codec, 1 << index, size + _CHECKSUM)
 
-def _weights_of_keras(groups: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (path, name) of each weight that a legacy file of Keras lists."""
-    for top in ("", _MODEL):
-        if top not in groups or _PATHS in groups[top].attrs:
-            continue
-        for layer in [*_read_names(groups[top], "layer_names"), _TOP_LEVEL]:
-            path = f"{top}/{layer}".strip("/")
-            for weight in _weights_of(groups, path):
-                yield f"{path}/{weight}", weight.removesuffix(":0")
-    for weight in _weights_of(groups, _OPTIMIZER):
-        path = f"{_OPTIMIZER}/{weight}"
-        yield path, path.removesuffix(":0")
+    def _check_packed(self, what: str, dataset: Any, codec: str, skipped: int, most: int) -> None:
+        """Raise `FormatError` if a chunk unpacks to more than `most` bytes, or is not there."""
+        places: list[tuple[int, ...]] = []
+
+        def visit(info: Any) -> None:
+            if info.size > self._disk.size:
+                problem = f"expected a chunk in this file, got {info.size} bytes"
+                raise FormatError(self.path, what, problem)
+            if not info.filter_mask & skipped and can_exceed(codec, info.size, most):
+                places.append(info.chunk_offset)
+
+        dataset.id.chunk_iter(visit)
+        for place in places:
+            _, data = dataset.id.read_direct_chunk(place)
+            if not fits(codec, data, most):
+                raise FormatError(self.path, what, f"a chunk unpacks to more than {most} bytes")
+
+    # ---- Strings
+
+    def _read_strings(self, name: str, dataset: Any) -> Array:
+        """Read variable-length strings, as many at a time as fit into the budget: any number of
+        them may share the bytes of one."""
+        what, count = f"tensor {name!r}", math.prod(dataset.shape)
+        step = max(1, self._budget.bytes // 2 // max(1, self._find_longest_string()))
+        if count <= step:
+            return np.asarray(dataset[()], dataset.dtype)
+        found = np.empty(count, dataset.dtype)
+        h5s, taken = self._h5py.h5s, 0
+        kind = self._h5py.h5t.py_create(dataset.dtype)
+        for start in range(0, count, step):
+            part = found[start : start + step]
+            places = np.unravel_index(np.arange(start, start + len(part)), dataset.shape)
+            space = dataset.id.get_space()
+            space.select_elements(np.stack(places, axis=-1).astype(np.uint64))
+            dataset.id.read(h5s.create_simple((len(part),)), space, part, kind)
+            taken += sum(map(len, part.tolist()))
+            self._budget.check(what, taken)
+        strings: Array = found.reshape(dataset.shape)
+        return strings
+
+    def _find_longest_string(self) -> int:
+        """Return a bound on the bytes of a variable-length string: no collection of strings in the
+        file is larger."""
+        if not self._longest_string:
+            self._longest_string = 1
+            overlap = len(_HEAP) + 12
+            for start in range(0, self._disk.size, _SCANNED):
+                size = min(_SCANNED + overlap, self._disk.size - start)
+                self._scan(self._disk.read(start, size, "strings"), self._disk.size - start)
+        return self._longest_string
+
+    def _scan(self, data: bytes, left: int) -> None:
+        at = data.find(_HEAP)
+        while at >= 0:
+            size = int.from_bytes(data[at + 8 : at + 16], "little")
+            self._longest_string = max(self._longest_string, min(size, left - at))
+            at = data.find(_HEAP, at + 1)
 
 
-def _weights_of(groups: Mapping[str, Any], path: str) -> Iterator[str]:
-    if path in groups:
-        yield from _read_names(groups[path], "weight_names")
+class KerasSource(Hdf5Source):
+    """The weights in the archive of a Keras 3 model, called by their paths."""
 
-
-def _read_names(group: Any, attribute: str) -> Iterator[str]:
-    """Yield the names in an attribute, or where they are too many in several that are numbered."""
-    keys = [attribute] if attribute in group.attrs else []
-    while f"{attribute}{len(keys)}" in group.attrs:
-        keys.append(f"{attribute}{len(keys)}")
-    for key in keys:
-        for name in np.asarray(group.attrs[key]).reshape(-1).tolist():
-            yield _to_text(name) or ""
+    def _open_stream(self, file: File) -> ReadStream:
+        return open_archive(file)
 
 
 def _to_text(value: object) -> str | None:
@@ -192,68 +316,11 @@ def _to_text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-class _Disk:
-    """The file that the library writes. It never hears of an error, which is kept for `check`: it
-    may crash when a write fails, or swallow it together with the tensor."""
-
-    def __init__(self, path: str) -> None:
-        self._file = open(path, "x+b", buffering=0)  # noqa: SIM115 - closed by __exit__
-        self._error: OSError | None = None
-
-    def check(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def write(self, data: Any) -> int:
-        left = memoryview(data).cast("B")
-        size = len(left)
-        with self._kept():
-            while left:
-                left = left[self._file.write(left) :]
-        return size
-
-    def read(self, size: int = -1) -> bytes:  # by which h5py knows a file, and does not call it
-        return self._file.read(size) or b""
-
-    def readinto(self, buffer: Any) -> int:
-        with self._kept():
-            return self._file.readinto(buffer) or 0
-        return 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def truncate(self, size: int) -> int:
-        with self._kept():
-            self._file.truncate(size)
-        return size
-
-    def flush(self) -> None: ...
-
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._error = self._error or error.with_traceback(None)
-
-    def __enter__(self) -> _Disk:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self._file.close()
-        if kind is None:
-            self.check()
-
-
 class Hdf5Target(StagedTarget):
-    """A file in the making. Raises `UnsupportedError` for names that no path can be, and for
-    strings with a NUL, where HDF5's strings end."""
+    """A file that is being written. Raises `UnsupportedError` for names that cannot be paths, and
+    for strings with a NUL, where HDF5's strings end."""
 
-    def __init__(self, path: str, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, path: str, tensors: Sequence[TensorHeader]) -> None:
         self._h5py = import_optional("h5py")
         check_tree(path, "HDF5", tensors)
         check_dtypes(path, "HDF5", tensors, _HELD)
@@ -261,11 +328,11 @@ class Hdf5Target(StagedTarget):
             if len(tensor.shape) > _MAX_RANK:
                 why = f"HDF5 has at most {_MAX_RANK} dimensions, not {len(tensor.shape)}"
                 raise refuse(path, tensor.name, why)
-            if len(tensor.name.encode()) > _MAX_ATTRIBUTE:
+            if len(tensor.name.encode()) > MAX_ATTRIBUTE:
                 raise refuse(path, tensor.name[:80], "its name is too long for Keras's lists")
         super().__init__(path, tensors)
 
-    def add(self, tensor: Tensor, array: Array) -> None:
+    def add(self, tensor: TensorHeader, array: Array) -> None:
         stored = None
         if tensor.dtype is STRING:
             if any(b"\0" in each for each in array.reshape(-1).tolist()):
@@ -282,35 +349,6 @@ class Hdf5Target(StagedTarget):
         self._disk.check()
 
     def _open(self, new: str, stack: ExitStack) -> None:
-        self._disk = stack.enter_context(_Disk(new))
+        self._disk = stack.enter_context(WriteStream(new))
         self._file = stack.enter_context(self._h5py.File(self._disk, "w"))
-        layers: dict[str, list[str]] = {}
-        for tensor in self.order:
-            layer, _, weight = tensor.name.partition("/")
-            if weight:
-                layers.setdefault(layer, []).append(weight)
-        self._file.attrs.update({_PATHS: True, "backend": b"tensorflow", "keras_version": b"2"})
-        _write_names(self._file, "layer_names", list(layers))
-        for layer, weights in layers.items():
-            group = self._file.create_group(layer)
-            _write_names(group, "weight_names", sorted(weights, key=_rank))
-
-
-def _rank(weight: str) -> tuple[str, int, str]:
-    scope, _, name = weight.rpartition("/")
-    return scope, _WEIGHTS.get(name, len(_WEIGHTS)), name
-
-
-def _write_names(group: Any, attribute: str, names: Sequence[str]) -> None:
-    """Write names as an attribute, or as several that are numbered, as Keras reads them."""
-    chunks: list[list[bytes]] = [[]]
-    longest = 1
-    for name in map(str.encode, names):
-        longest = max(longest, len(name))
-        if longest * (len(chunks[-1]) + 1) > _MAX_ATTRIBUTE:
-            chunks.append([])
-            longest = len(name)
-        chunks[-1].append(name)
-    for number, chunk in enumerate(chunks):
-        key = f"{attribute}{number}" if len(chunks) > 1 else attribute
-        group.attrs[key] = np.array(chunk, "S")
+        write_layers(self._file, [tensor.name for tensor in self.order])

@@ -1,13 +1,13 @@
-"""`.npz`: NumPy's archives. A zip file with one ``<name>.npy`` per tensor, each a header and bytes.
+"""`.npz`: NumPy's archive, a zip file with one ``<name>.npy`` per tensor, each a header and bytes.
 
-`zipfile` and NumPy parse them. Nothing is ever unpickled: an object array is an error. Strings are
+`zipfile` and NumPy parse it. Nothing is ever unpickled: an object array is an error. Strings are
 NumPy's fixed-width ones (`S`), each padded with NULs to the length of the longest. Members are
-stored uncompressed, as `numpy.savez` does; compressed ones are read, too.
+written uncompressed, as `numpy.savez` does; compressed members are read.
 """
 
 from __future__ import annotations
 
-import os
+import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,16 +18,19 @@ import numpy as np
 from ..errors import FormatError
 from ..format.dtypes import STRING
 from ..format.values import encode_value
+from ..storage.streams import ReadStream, create_file, open_file
 from .base import (
     NUMPYS_OWN,
+    STRING_OBJECT,
+    Budget,
     StagedTarget,
-    Tensor,
-    as_format_error,
+    TensorHeader,
     check_dtypes,
     check_names,
     check_no_nul,
     check_shape,
     find_dtype,
+    parsing,
     refuse,
 )
 
@@ -49,20 +52,22 @@ _SMALL: Final = 16 << 20
 
 
 class NpzSource:
-    """The arrays of an archive, in its order. Raises `FormatError` for one that is broken."""
+    """The arrays of an archive, in its order. Raises `FormatError` if the archive is broken."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, max_memory: int | None = None) -> None:
         self.path = path
-        with as_format_error(path, "archive"):
-            self._archive = zipfile.ZipFile(path)
-        self._members: dict[str, zipfile.ZipInfo] = {}
-        try:
-            self._find_members(os.path.getsize(path))
-        except BaseException:
-            self._archive.close()
-            raise
+        with ExitStack() as stack:
+            file = open_file(path)
+            stack.callback(file.close)
+            self._budget = Budget(path, file.size, max_memory)
+            self._stream = ReadStream(file)
+            with parsing(path, "archive", self._stream):
+                self._archive = stack.enter_context(zipfile.ZipFile(self._stream))
+            self._members: dict[str, zipfile.ZipInfo] = {}
+            self._find_members(file.size)
+            self._stack = stack.pop_all()
 
-    def tensors(self) -> list[Tensor]:
+    def tensors(self) -> list[TensorHeader]:
         return [self._describe(name) for name in self._members]
 
     def read(self, name: str) -> Array:
@@ -72,8 +77,11 @@ class NpzSource:
                 raise ValueError("expected the end of the array, got more bytes")
         return encode_value(name, array)[1]
 
+    def owns(self, path: str) -> bool:
+        return False
+
     def close(self) -> None:
-        self._archive.close()
+        self._stack.close()
 
     def _find_members(self, size: int) -> None:
         for info in self._archive.infolist():
@@ -97,13 +105,11 @@ class NpzSource:
         if size < 0:
             raise FormatError(self.path, "archive", "its members take more bytes than it has")
 
-    def _describe(self, name: str) -> Tensor:
-        """Return what a member's header says, after a check that its bytes are there."""
+    def _describe(self, name: str) -> TensorHeader:
+        """Return what the header of a member says, after a check that its bytes are there."""
+        what, member = f"tensor {name!r}", self._members[name]
         with self._open(name) as stream:
-            version = np.lib.format.read_magic(stream)
-            if version not in _HEADERS:
-                raise refuse(self.path, name, f"expected .npy version 1.0 or 2.0, got {version}")
-            shape, _, dtype = _HEADERS[version](stream)
+            shape, dtype = self._read_header(name, stream)
             start = stream.tell()
         if dtype.hasobject:
             raise refuse(self.path, name, "expected numbers or text, got pickled objects")
@@ -111,33 +117,45 @@ class NpzSource:
         nbytes = check_shape(self.path, name, shape, found)
         if found is STRING:
             nbytes = check_shape(self.path, name, (*shape, dtype.itemsize), found) // 8
-        if nbytes != self._members[name].file_size - start:
+            self._budget.check_objects(what, math.prod(shape), STRING_OBJECT)
+        if nbytes != member.file_size - start:
             problem = f"expected {nbytes} bytes for dtype {dtype} and shape {shape}"
-            raise FormatError(self.path, f"tensor {name!r}", problem)
-        return Tensor(name, found, tuple(shape), nbytes)
+            raise FormatError(self.path, what, problem)
+        self._budget.check(what, nbytes)
+        return TensorHeader(name, found, tuple(shape), nbytes)
+
+    def _read_header(self, name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        version = np.lib.format.read_magic(stream)
+        if version not in _HEADERS:
+            raise refuse(self.path, name, f"expected .npy version 1.0 or 2.0, got {version}")
+        try:
+            shape, _, dtype = _HEADERS[version](stream)
+        except MemoryError as error:  # of a parser that nests too deep; a header has some kB
+            raise ValueError("expected a header of a few brackets") from error
+        return shape, dtype
 
     @contextmanager
     def _open(self, name: str) -> Iterator[IO[bytes]]:
         with (
-            as_format_error(self.path, f"tensor {name!r}"),
+            parsing(self.path, f"tensor {name!r}", self._stream),
             self._archive.open(self._members[name]) as stream,
         ):
             yield stream
 
 
 class NpzTarget(StagedTarget):
-    """An archive in the making: what `numpy.savez` would write, one array at a time.
+    """An archive that is being written as `numpy.savez` writes it, one array at a time.
 
     Raises `UnsupportedError` for dtypes that are not NumPy's own, and for strings that end with a
     NUL or that padding would blow up.
     """
 
-    def __init__(self, path: str, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, path: str, tensors: Sequence[TensorHeader]) -> None:
         check_names(path, ".npz", tensors)
         check_dtypes(path, ".npz", tensors, NUMPYS_OWN)
         super().__init__(path, tensors)
 
-    def add(self, tensor: Tensor, array: Array) -> None:
+    def add(self, tensor: TensorHeader, array: Array) -> None:
         if tensor.dtype is STRING:
             array = self._pad(tensor.name, array)
         member = zipfile.ZipInfo(tensor.name + _SUFFIX)
@@ -145,10 +163,11 @@ class NpzTarget(StagedTarget):
             np.lib.format.write_array(stream, array, allow_pickle=False)
 
     def _open(self, new: str, stack: ExitStack) -> None:
-        self._archive = stack.enter_context(zipfile.ZipFile(new, "x"))
+        file = stack.enter_context(create_file(new))
+        self._archive = stack.enter_context(zipfile.ZipFile(file, "w"))
 
     def _pad(self, name: str, array: Array) -> Array:
-        """Return strings as fixed-width ones, if they come back as they are."""
+        """Return strings in an array of fixed width, if they come back as they are."""
         check_no_nul(self.path, ".npz", name, array)
         sizes = [len(each) for each in array.reshape(-1).tolist()]
         longest = max(sizes, default=0)

@@ -5,10 +5,10 @@
 Offsets count from the end of the header. Tensors lie side by side, without overlap or hole, up to
 the end of the file. https://github.com/huggingface/safetensors describes it.
 
-Read and written here, not by the library of that name: its functions for NumPy want all tensors in
-memory to write, and know no bfloat16. What is written is what the library writes, byte for byte:
-the tensors sorted by dtype, the largest elements first, then by name; the header filled up with
-spaces to a multiple of 8; no metadata.
+The format is read and written here, not by the library of that name: its functions for NumPy need
+all tensors in memory to write, and do not know bfloat16. The result is that of the library, byte
+for byte: tensors sorted by dtype, the largest elements first, then by name; the header filled up
+with spaces to a multiple of 8; no metadata.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 from ..errors import FormatError, UnsupportedError
 from ..format.dtypes import by_name
 from ..format.values import payload, to_native
-from ..storage.local import File, empty_bytes
+from ..storage.local import empty_bytes
+from ..storage.streams import create_file, open_file
 from .base import (
+    Budget,
     StagedTarget,
-    Tensor,
+    TensorHeader,
     check_dtypes,
     check_names,
     check_shape,
@@ -66,17 +68,18 @@ _ALIGNMENT: Final = 8
 
 
 class _Place(NamedTuple):
-    tensor: Tensor
+    tensor: TensorHeader
     offset: int  # in the file
 
 
 class SafetensorsSource:
-    """The tensors of a file, in the order of their bytes. Raises `FormatError` for a header that
-    is broken; the data have no checksum."""
+    """The tensors of a file, in the order of their bytes. Raises `FormatError` if the header is
+    broken; the data have no checksum."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, max_memory: int | None = None) -> None:
         self.path = path
-        self._file = File(path)
+        self._file = open_file(path)
+        self._budget = Budget(path, self._file.size, max_memory)
         size = int.from_bytes(self._file.read(0, 8, "length of the header"), "little")
         if size > min(_MAX_HEADER, self._file.size - 8):
             raise self._broken(f"{size} bytes are more than the file, or the format, allows")
@@ -88,7 +91,7 @@ class SafetensorsSource:
         if end != self._file.size:
             raise self._broken(f"expected tensors up to the end at {self._file.size}, got {end}")
 
-    def tensors(self) -> list[Tensor]:
+    def tensors(self) -> list[TensorHeader]:
         return [place.tensor for place in self._places.values()]
 
     def read(self, name: str) -> Array:
@@ -97,6 +100,9 @@ class SafetensorsSource:
         self._file.read_into(raw.data, offset, f"tensor {name!r}")
         to_native(tensor.dtype, raw, "little")
         return raw.view(tensor.dtype.numpy).reshape(tensor.shape)
+
+    def owns(self, path: str) -> bool:
+        return False
 
     def close(self) -> None:
         self._file.close()
@@ -118,17 +124,18 @@ class SafetensorsSource:
         return header
 
     def _place(self, name: str, fields: dict[str, Any], start: int, expected: int) -> int:
-        """Note where a tensor is, which must be `expected`, and return where it ends."""
+        """Record where a tensor is, which must be `expected`; return where it ends."""
         begin, end = (start + offset for offset in _offsets((name, fields)))
         dtype = by_name(_DTYPES.get(fields["dtype"]))
         if dtype is None:
             raise refuse(self.path, name, f"a checkpoint cannot hold the dtype {fields['dtype']}")
         shape = tuple(fields["shape"])
         size = check_shape(self.path, name, shape, dtype)
+        self._budget.check(f"tensor {name!r}", size)
         if begin != expected or end - begin != size:
             problem = f"expected {size} bytes at {expected}, got {end - begin} at {begin}"
             raise self._broken(problem, f"tensor {name!r}")
-        self._places[name] = _Place(Tensor(name, dtype, shape, size), begin)
+        self._places[name] = _Place(TensorHeader(name, dtype, shape, size), begin)
         return end
 
 
@@ -157,29 +164,29 @@ def _is_counts(numbers: object) -> TypeGuard[list[int]]:
 
 
 class SafetensorsTarget(StagedTarget):
-    """A file in the making. Raises `UnsupportedError` for dtypes that the format has not."""
+    """A file that is being written. Raises `UnsupportedError` for dtypes that the format lacks."""
 
-    def __init__(self, path: str, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, path: str, tensors: Sequence[TensorHeader]) -> None:
         check_names(path, "safetensors", tensors)
         check_dtypes(path, "safetensors", tensors, _CODES)
         if any(tensor.name == _METADATA for tensor in tensors):
             raise refuse(path, _METADATA, "safetensors reserves the name; rename the tensor")
         super().__init__(path, sorted(tensors, key=_rank))
 
-    def add(self, tensor: Tensor, array: Array) -> None:
+    def add(self, tensor: TensorHeader, array: Array) -> None:
         self._file.write(payload(tensor.dtype, array))
 
     def _open(self, new: str, stack: ExitStack) -> None:
         header = _encode_header(self.path, self.order)
-        self._file = stack.enter_context(open(new, "xb"))  # noqa: SIM115 - the stack closes it
+        self._file = stack.enter_context(create_file(new))
         self._file.write(header)
 
 
-def _rank(tensor: Tensor) -> tuple[int, str]:
+def _rank(tensor: TensorHeader) -> tuple[int, str]:
     return -_RANKS[tensor.dtype.name], tensor.name
 
 
-def _encode_header(path: str, tensors: Sequence[Tensor]) -> bytes:
+def _encode_header(path: str, tensors: Sequence[TensorHeader]) -> bytes:
     header, end = {}, 0
     for tensor in tensors:
         begin, end = end, end + tensor.nbytes

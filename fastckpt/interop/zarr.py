@@ -1,31 +1,33 @@
-"""zarr: a folder with a group of arrays, a tensor named ``dense/kernel`` in the group ``dense``.
+"""zarr: a folder with a group of arrays. ``dense/kernel`` is an array in the group ``dense``.
 
-Written in version 2 of the format, which zarr 2 and zarr 3 both read; read in either. The zarr
-package parses it. Arrays are chunked along their first dimensions, compressed as zarr does by
-default; strings are variable-length bytes. zarr takes some milliseconds per array: a checkpoint of
-a hundred thousand tensors is better off in another format.
+Written in version 2 of the format, which zarr 2 and zarr 3 both read; read in either version. The
+zarr package parses it, after zarr_files.py has looked at every file. Arrays are chunked along their
+first dimensions and compressed as zarr does by default; strings are variable-length bytes. zarr
+takes some milliseconds per array, so another format suits a checkpoint of a hundred thousand
+tensors better.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..errors import FormatError
 from ..format.dtypes import STRING
 from ..format.values import encode_value
+from ..storage.folder import find_kind, is_inside
 from .base import (
     NUMPYS_OWN,
+    STRING_OBJECT,
     StagedTarget,
-    Tensor,
+    TensorHeader,
     as_format_error,
     check_dtypes,
     check_no_nul,
@@ -35,6 +37,7 @@ from .base import (
     import_optional,
     refuse,
 )
+from .zarr_files import RESERVED, ZarrFiles, is_zarr
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,145 +46,81 @@ if TYPE_CHECKING:
 
 __all__ = ["ZarrSource", "ZarrTarget", "is_zarr"]
 
-_GROUPS: Final = (".zgroup", "zarr.json")
-_ARRAYS: Final = (".zarray", "zarr.json")
-_RESERVED: Final = frozenset([*_GROUPS, *_ARRAYS, ".zattrs", ".zmetadata"])
-_CODECS: Final = frozenset(  # above all not "pickle", which runs what it reads
-    [
-        "blosc",
-        "bytes",
-        "bz2",
-        "crc32",
-        "crc32c",
-        "delta",
-        "endian",
-        "gzip",
-        "lz4",
-        "lzma",
-        "shuffle",
-    ]
-    + ["sharding_indexed", "transpose", "vlen-bytes", "vlen-utf8", "zlib", "zstd"]
-)
-_CODED: Final = ("filters", "compressor", "codecs", "storage_transformers")
 _CHUNK: Final = 4 << 20  # bytes
-_MAX_EXPANSION: Final = 1032  # what deflate can do; zarr's other codecs do less on real data
-_SMALL: Final = 1 << 20
-
-
-def is_zarr(path: str) -> bool:
-    """Whether a folder is a group of zarr."""
-    return any(os.path.isfile(os.path.join(path, name)) for name in _GROUPS)
+_FORBIDDEN: Final = "\\:" if os.name == "nt" else ""  # what leads out of a folder in a file's name
 
 
 class ZarrSource:
-    """The arrays below a group. Raises `UnsupportedError` for arrays that need a codec which is not
-    known to be harmless: one of zarr 2 unpickles."""
+    """The arrays below a group. Raises `UnsupportedError` for symbolic links, and for arrays that
+    need a codec which is not known to be harmless: one of zarr 2 unpickles."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, max_memory: int | None = None) -> None:
         self.path = path
-        zarr = import_optional("zarr")
-        names = list(_find_arrays(path))
-        with as_format_error(path, "group"):
-            self._group = zarr.open_group(path, mode="r")
-        self._tensors = {name: self._describe(name, self._open(name)) for name in names}
+        self._zarr = import_optional("zarr")
+        self._files = ZarrFiles(path, max_memory)
+        self._tensors = {name: self._describe(name) for name in self._files.arrays}
 
-    def tensors(self) -> list[Tensor]:
+    def tensors(self) -> list[TensorHeader]:
         return list(self._tensors.values())
 
     def read(self, name: str) -> Array:
-        array = self._open(name)
-        tensor = self._tensors[name]
+        array, tensor = self._open(name), self._tensors[name]
+        self._files.check(name, array)
+        what, length = f"tensor {name!r}", 0
         result = np.empty(tensor.shape, tensor.dtype.numpy)
-        with as_format_error(self.path, f"tensor {name!r}"):
+        with as_format_error(self.path, what):
             for block in _blocks(tensor, array.chunks):
+                part = encode_value(name, np.asarray(array[block]))[1]
+                if tensor.dtype is STRING:
+                    length += sum(map(len, part.reshape(-1).tolist()))
+                    self._files.budget.check(what, length)
                 # with "..." an array of no dimensions is not taken for a value itself
-                result[(*block, ...)] = encode_value(name, np.asarray(array[block]))[1]
+                result[(*block, ...)] = part
         return result
+
+    def owns(self, path: str) -> bool:
+        return is_inside(path, self.path) and find_kind(path) != ""
 
     def close(self) -> None:
         """Do nothing: zarr keeps no file open."""
 
     def _open(self, name: str) -> Any:
-        """Return an array, once it is sure that nothing in it is run."""
-        codecs = _codecs_of(_read_metadata(self.path, name))
-        if not codecs <= _CODECS:
-            why = f"cannot be read safely: it needs {', '.join(sorted(codecs - _CODECS))}"
-            raise refuse(self.path, name, why)
+        """Open an array by its path: metadata that its group repeats are not asked for."""
         with as_format_error(self.path, f"tensor {name!r}"):
-            return self._group[name]
+            return self._zarr.open_array(Path(self.path, name).absolute(), mode="r")
 
-    def _describe(self, name: str, array: Any) -> Tensor:
+    def _describe(self, name: str) -> TensorHeader:
+        array, what = self._open(name), f"tensor {name!r}"
         dtype = find_dtype(self.path, name, array.dtype)
         nbytes = check_shape(self.path, name, array.shape, dtype)
-        size = max(nbytes, nbytes // dtype.numpy.itemsize * array.dtype.itemsize)
-        if size > _SMALL and size > _MAX_EXPANSION * _size_of(os.path.join(self.path, name)):
-            problem = f"the files that are there cannot be {size} bytes of tensor"
-            raise FormatError(self.path, f"tensor {name!r}", problem)
-        return Tensor(name, dtype, tuple(array.shape), nbytes)
-
-
-def _find_arrays(path: str) -> Iterator[str]:
-    """Yield the paths of the arrays in a folder, sorted."""
-    for at, folders, files in os.walk(path):
-        name = os.path.relpath(at, path).replace(os.sep, "/")
-        if ".zarray" in files or _read_metadata(path, name).get("node_type") == "array":
-            folders.clear()  # chunks
-            yield name
-        folders.sort()
-
-
-def _read_metadata(path: str, name: str) -> dict[str, Any]:
-    """Return what an array's metadata say, for a group those of version 3, or nothing."""
-    for file in _ARRAYS:
-        with suppress(FileNotFoundError), open(os.path.join(path, name, file), "rb") as stream:
-            with as_format_error(path, f"{name}/{file}"):
-                found = json.load(stream)
-            return found if isinstance(found, dict) else {}
-    return {}
-
-
-def _codecs_of(metadata: dict[str, Any]) -> set[str]:
-    """Return the names of all codecs, those that codecs have inside of them included."""
-    found: set[str] = set()
-    rest = [
-        metadata.get(key) for key in ("filters", "compressor", "codecs", "storage_transformers")
-    ]
-    while rest:
-        item = rest.pop()
-        if isinstance(item, list):
-            rest.extend(item)
-        elif isinstance(item, dict):
-            found.add(str(item.get("id", item.get("name"))).removeprefix("numcodecs."))
-            configuration = item.get("configuration")
-            if isinstance(configuration, dict):
-                rest.extend(configuration.get(key) for key in ("codecs", "index_codecs"))
-    return found
-
-
-def _size_of(folder: str) -> int:
-    return sum(
-        os.path.getsize(os.path.join(at, name))
-        for at, _, names in os.walk(folder)
-        for name in names
-    )
+        self._files.budget.check(what, max(nbytes, math.prod(array.shape) * array.dtype.itemsize))
+        if dtype is STRING:
+            self._files.budget.check_objects(what, math.prod(array.shape), STRING_OBJECT)
+        return TensorHeader(name, dtype, tuple(array.shape), nbytes)
 
 
 class ZarrTarget(StagedTarget):
-    """A group in the making. It replaces a group, but no other folder. Raises `UnsupportedError`
-    for dtypes that are not NumPy's own, and for names that no path can be."""
+    """A group that is being written. It replaces a group, but no other folder.
+
+    Raises `UnsupportedError` for dtypes that are not NumPy's own, and for names that cannot be
+    paths.
+    """
 
     _replaces_folder = True
 
-    def __init__(self, path: str, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, path: str, tensors: Sequence[TensorHeader]) -> None:
         self._zarr = import_optional("zarr")
-        check_tree(path, "zarr", tensors, _RESERVED)
+        check_tree(path, "zarr", tensors, RESERVED)
         check_dtypes(path, "zarr", tensors, NUMPYS_OWN)
-        if os.path.lexists(path) and not is_zarr(path):
+        for tensor in tensors:
+            if any(letter in tensor.name for letter in _FORBIDDEN):
+                raise refuse(path, tensor.name, "zarr's files cannot have this name here")
+        if find_kind(path) and not is_zarr(path):
             problem = "there is something else than a zarr group; remove it first"
             raise FileExistsError(errno.EEXIST, problem, path)
         super().__init__(path, tensors)
 
-    def add(self, tensor: Tensor, array: Array) -> None:
+    def add(self, tensor: TensorHeader, array: Array) -> None:
         if tensor.dtype is STRING and array.ndim == 0:
             check_no_nul(self.path, "zarr", tensor.name, array)
         options: dict[str, Any] = {
@@ -200,8 +139,8 @@ class ZarrTarget(StagedTarget):
     def _is_version_3(self) -> bool:
         return hasattr(self._zarr.Group, "create_array")
 
-    def _create(self, tensor: Tensor, options: dict[str, Any]) -> Any:
-        """Make an array, in the words of zarr 3 or of zarr 2."""
+    def _create(self, tensor: TensorHeader, options: dict[str, Any]) -> Any:
+        """Create an array by the interface of zarr 3 or of zarr 2."""
         is_string = tensor.dtype is STRING
         codec = import_optional("numcodecs").VLenBytes() if is_string else None
         if not self._is_version_3():
@@ -217,9 +156,9 @@ class ZarrTarget(StagedTarget):
         return self._group.create_array(tensor.name, config={"write_empty_chunks": True}, **options)
 
 
-def _blocks(tensor: Tensor, chunks: Sequence[int]) -> Iterator[tuple[Any, ...]]:
-    """Yield regions of whole chunks that cover a tensor: what zarr is given at a time, since it has
-    several copies of that in memory."""
+def _blocks(tensor: TensorHeader, chunks: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+    """Yield regions of whole chunks that cover a tensor. zarr keeps several copies of a region in
+    memory, so it gets one at a time."""
     steps = [
         -(-size // chunk) * chunk for size, chunk in zip(_chunk_shape(tensor), chunks, strict=True)
     ]
@@ -228,7 +167,7 @@ def _blocks(tensor: Tensor, chunks: Sequence[int]) -> Iterator[tuple[Any, ...]]:
         yield tuple(slice(at, at + step) for at, step in zip(starts, steps, strict=True))
 
 
-def _chunk_shape(tensor: Tensor) -> tuple[int, ...]:
+def _chunk_shape(tensor: TensorHeader) -> tuple[int, ...]:
     """Return the shape of chunks of a few megabytes: whole rows, if they are not too large."""
     chunk = [max(1, dim) for dim in tensor.shape]
     for axis in range(len(chunk)):

@@ -186,7 +186,7 @@ F4 = bytes(4)
     ("data", "problem"),
     [
         (b"", "expected safetensors, got an empty file"),
-        (b"\1\2\3", "length of the header: expected 8 bytes"),
+        (b"\1\2\3", "length of the header at 0: expected 8 bytes"),
         (safetensors({}, size=9), "9 bytes are more than the file"),
         (safetensors({}, size=1 << 63), "more than the file"),
         (safetensors(b"{]"), "expected JSON"),
@@ -315,7 +315,7 @@ def write_zarr(path, **changes):
         ({"filters": [{"id": "pickle", "protocol": 5}]}, "cannot be read safely: it needs pickle"),
         ({"compressor": {"id": "pickle"}}, "cannot be read safely: it needs pickle"),
         ({"dtype": "|O", "filters": [{"id": "json2"}]}, "cannot be read safely: it needs json2"),
-        ({"shape": [1 << 40]}, "the files that are there cannot be"),
+        ({"shape": [1 << 40]}, r"bytes cannot be 8796093022208 bytes of tensor"),
         ({"dtype": "<M8[s]", "fill_value": 0}, "cannot hold the dtype"),
         ({"dtype": "what"}, "tensor 'x'"),
         ({"shape": "what"}, "tensor 'x'"),
