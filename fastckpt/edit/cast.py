@@ -29,9 +29,7 @@ __all__ = ["cast"]
 
 Path = str | os.PathLike[str]
 
-_NEVER_CAST_TO: Final = {
-    "float4_e2m1fn"
-}  # it has no infinity and no NaN that would show an overflow
+_NEVER_CAST_TO: Final = {"float4_e2m1fn"}  # has neither infinity nor NaN to show an overflow
 
 
 def cast(

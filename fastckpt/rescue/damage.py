@@ -41,8 +41,8 @@ def report_index(notes: Notes, prefix: str, remains: Remains, names: Sequence[st
             "copy or download the index again"
             + (f", or save what is whole: {salvage_command(prefix)}" if names else ""),
         )
-    if remains.problems and has_changed_line_ends(remains.index_path):
-        _report_line_ends(notes, remains.index_path)
+    if remains.problems and has_changed_line_ends(remains.path):
+        _report_line_ends(notes, remains.path)
 
 
 def report_tensors(

@@ -132,7 +132,7 @@ def _find_kind(remains: Remains, number: int) -> FileKind | None:
     """Return what a small data file is by its first bytes; None for a data file, and for one that
     cannot be opened, which its tensors report."""
     try:
-        file = remains._shard_file(number, "data file")
+        file = remains.source(number, "data file")
         if file.size >= 1 << 20:  # a stranger of that size is found by its checksums
             return None
         head = file.read(0, min(HEAD_SIZE, file.size), "head")
@@ -171,7 +171,7 @@ def _end_of_data(remains: Remains, number: int) -> int:
     ends = [0]
     for name in remains.names:
         try:
-            entry = remains._entry(name)
+            entry = remains.entry(name)
         except CheckpointError:
             continue
         if entry.shard_id == number:

@@ -105,13 +105,13 @@ def find_faults(remains: Remains, *, verify: bool) -> Faults:
     """Yield what keeps the remains of a V2 checkpoint from being whole."""
     yield from remains.problems
     for number in range(remains.num_shards or 0):
-        remains._shard_file(number, "data file")
+        remains.source(number, "data file")
     if verify:
         yield from find_problems(remains)
         return
     for name in remains.names:
         try:
-            check_entry(remains, name, remains._entry(name))
+            check_entry(remains, name, remains.entry(name))
         except (CheckpointError, OSError) as error:
             yield error
 

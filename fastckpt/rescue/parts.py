@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ..bundle.merge import merge
 from ..bundle.names import index_path
-from ..bundle.writer import merge
 from ..errors import CheckpointError
 from ..paths.read import read
 from ..v1.names import parse_v1

@@ -138,8 +138,8 @@ class V1Checkpoint(Checkpoint):
 
     def __reduce__(self) -> tuple[object, ...]:
         files = None
-        if self._tables is not None and parse_v1(self.path) is None:
-            files = [table.file.path for table in self._tables]  # the path may be any pattern
+        if not self._stored.is_closed and parse_v1(self.path) is None:
+            files = [table.file.path for table in self._stored.tables()]  # it may be any pattern
         return partial(V1Checkpoint, self.path, files=files), ()
 
     def close(self) -> None:

@@ -211,7 +211,7 @@ def test_only_the_shards_of_the_part_are_opened(tmp_path):
         for start in (0, 5):
             writer.add_slice("v", np.arange(5) + start, full_shape=(10,), start=(start,))
     with fastckpt.read(tmp_path / "m") as checkpoint:
-        shards = [entry.shard_id for _, entry, _ in checkpoint._parts("v")]
+        shards = [part.entry.shard_id for part in checkpoint.stored.parts("v")]
     assert sorted(shards) == [0, 1]
     os.unlink(f"{tmp_path}/m.data-{shards[1]:05d}-of-00002")
 

@@ -230,7 +230,8 @@ def test_problems_are_in_key_order_and_verify_raises_the_first(prefix):
 
 def test_damaged_slice_is_told_as_part_of_its_tensor(prefix):
     with fastckpt.read(prefix) as checkpoint:
-        _, entry, file = checkpoint._parts("parts")[1]
+        entry = checkpoint.stored.parts("parts")[1].entry
+        file = checkpoint.stored.source(entry.shard_id, "data file")
     with open(file.path, "r+b") as data:
         data.seek(entry.offset)
         data.write(b"\xff")

@@ -21,7 +21,8 @@ from averaging import (
 )
 
 import fastckpt
-from fastckpt.edit.average import average, cast
+from fastckpt.edit.average import average
+from fastckpt.edit.cast import cast
 
 # ---- average: refused, and nothing changed
 

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from oracle import DTYPES, numpy_dtype
 
 import fastckpt
-from fastckpt.edit.average import average, cast
+from fastckpt.edit.average import average
+from fastckpt.edit.cast import cast
 
 # ---- cast: refused
 
