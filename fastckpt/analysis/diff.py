@@ -87,13 +87,14 @@ class Change:
 class Diff:
     """What `diff` found: `added` are names that only the second checkpoint has, `removed` those
     that only the first has, `same` those of tensors that are equal in both. Everything is in the
-    order of names."""
+    order of names. `by` says what is equal in those that are the same: "checksums" or "values"."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
     renamed: tuple[Renamed, ...]
     changed: tuple[Change, ...]
     same: tuple[str, ...]
+    by: str = "checksums"
 
     @property
     def is_same(self) -> bool:
@@ -105,7 +106,8 @@ class Diff:
         for title in ("added", "removed", "renamed", "changed"):
             entries = getattr(self, title)
             lines += section(f"{title:8} {len(entries):6}", entries, _SHOWN)
-        return "\n".join([*lines, f"{'same':8} {len(self.same):6}"])
+        by = "by checksum" if self.by == "checksums" else "by value"
+        return "\n".join([*lines, f"{'same':8} {len(self.same):6}  ({by})"])
 
     def _repr_html_(self) -> str:
         titles = ("added", "removed", "renamed", "changed")
@@ -120,6 +122,7 @@ def diff(
     values: bool = False,
     rtol: float = 0,
     atol: float = 0,
+    exhaustive: bool = False,
 ) -> Diff:
     """Compare two checkpoints, each what `read` takes or open already, by what their indexes say.
 
@@ -136,17 +139,22 @@ def diff(
     checksum. That says nothing of tensors below 32 bytes, or of small ones (up to 1 MiB) that are
     all 0 or all 1: those are added and removed, not renamed.
 
+    Different bytes may have the same checksum, by chance once in four thousand million times and by
+    intent whenever somebody wants it. With `exhaustive` every tensor that both have is read, and
+    its values are compared whatever the checksums say; `values` is then implied.
+
     Raises `ValueError` for tolerances that are negative, or given without `values`, and what
     `read` raises. What is read is verified, unless it is a view of a checkpoint that was open
     already and does not verify.
     """
     if not (rtol >= 0 and atol >= 0):
         raise ValueError(f"expected tolerances of 0 or more, got rtol={rtol} and atol={atol}")
+    values = values or exhaustive
     if (rtol or atol) and not values:
         raise ValueError("rtol and atol need values=True: checksums know no tolerance")
     with open_source(a, verify=True) as first, open_source(b, verify=True) as second:
         one, two = _list_tensors(first), _list_tensors(second)
-        comparer = _Comparer(first, second, values, rtol, atol)
+        comparer = _Comparer(first, second, values, (rtol, atol), exhaustive)
         both = [name for name in one if name in two]
         found = {name: comparer.compare(one[name], two[name]) for name in both}
         removed = [each for name, each in one.items() if name not in two]
@@ -161,6 +169,7 @@ def diff(
         tuple(renamed),
         tuple(change for change in found.values() if change is not None),
         tuple(name for name, change in found.items() if change is None),
+        "checksums" if comparer.has_checksums and not exhaustive else "values",
     )
 
 
@@ -240,24 +249,32 @@ class _Comparer:
     """Compares the tensors that two checkpoints have under one name."""
 
     def __init__(
-        self, first: Checkpoint, second: Checkpoint, values: bool, rtol: float, atol: float
+        self,
+        first: Checkpoint,
+        second: Checkpoint,
+        values: bool,
+        tolerance: tuple[float, float],
+        exhaustive: bool,
     ) -> None:
         self.has_checksums = first.format == second.format == "V2" and (
             first.byteorder == second.byteorder
         )
         self._checkpoints = first, second
         self._values = values
-        self._tolerance = rtol, atol
+        self._tolerance = tolerance
+        self._trusts_checksums = not exhaustive
 
     def compare(self, one: _ComparedTensor, two: _ComparedTensor) -> Change | None:
         """Return how a tensor changed; None if it did not."""
         dtype = one.info.tf_dtype, two.info.tf_dtype
         shape = one.info.shape, two.info.shape
         is_alike = dtype[0] == dtype[1] and shape[0] == shape[1]
-        by_checksum = is_alike and self.has_checksums and one.boxes == two.boxes
+        can_read = _NOT_READ.isdisjoint(dtype)
+        has_checksums = self.has_checksums and (self._trusts_checksums or not can_read)
+        by_checksum = is_alike and has_checksums and one.boxes == two.boxes
         if by_checksum and one.content == two.content:
             return None
-        is_asked = self._values and _NOT_READ.isdisjoint(dtype)
+        is_asked = self._values and can_read
         if shape[0] != shape[1] or ((by_checksum or not is_alike) and not is_asked):
             return Change(one.info.name, dtype, shape, True if by_checksum else None)
         is_close, largest = self._compare_values(one.info.name)

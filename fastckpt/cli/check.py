@@ -76,6 +76,7 @@ def diff_options(parser: ArgumentParser) -> None:
     parser.add_argument("a", help="a checkpoint")
     parser.add_argument("b", help="another one")
     parser.add_argument("--values", action="store_true", help="read what differs by its checksum")
+    parser.add_argument("--exhaustive", action="store_true", help="read every tensor of both")
     parser.add_argument("--rtol", type=float, default=0.0, help="relative tolerance")
     parser.add_argument("--atol", type=float, default=0.0, help="absolute tolerance")
 
@@ -85,7 +86,14 @@ def diff(args: Namespace, out: Output) -> int:
     from ..analysis.diff import diff as compare
 
     values = args.values or bool(args.rtol or args.atol)
-    found = compare(args.a, args.b, values=values, rtol=args.rtol, atol=args.atol)
+    found = compare(
+        args.a,
+        args.b,
+        values=values,
+        rtol=args.rtol,
+        atol=args.atol,
+        exhaustive=args.exhaustive,
+    )
     document = {"is_same": found.is_same, **asdict(found)}
     document["renamed"] = [each._asdict() for each in found.renamed]
     out.emit(document, str(found).split("\n"))

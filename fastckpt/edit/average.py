@@ -165,13 +165,12 @@ def _fill(
         for each in chunks:
             if len(each) == 1:
                 values = each[0]  # bit by bit: x * w / w is not always x
-            elif dtype.numpy == wide:
-                values = _average_wide([values.view(np.float64) for values in each], shares)
             else:
-                pairs = (values.astype(wide).view(np.float64) for values in each)
-                values = round_once(_weigh(pairs, shares).view(wide), dtype)
-            flat[at : at + len(each[0])] = values.view(dtype.numpy)
-            at += len(each[0])
+                pairs = (values.astype(wide, copy=False).view(np.float64) for values in each)
+                compute = _average_wide if dtype.numpy == wide else _weigh
+                values = round_once(compute(pairs, shares).view(wide), dtype)
+            flat[at : at + len(values)] = values
+            at += len(values)
 
 
 def _weigh(parts: Iterable[Array], shares: Sequence[float]) -> Array:
@@ -188,9 +187,10 @@ def _weigh(parts: Iterable[Array], shares: Sequence[float]) -> Array:
     return total
 
 
-def _average_wide(parts: Sequence[Array], shares: Sequence[float]) -> Array:
+def _average_wide(numbers: Iterable[Array], shares: Sequence[float]) -> Array:
     """Return the averages of float64 numbers. They lie between the least and the greatest value,
     even where the sum overflows or a product vanishes."""
+    parts = list(numbers)
     total = _weigh(parts, shares)
     low, high = parts[0], parts[0]
     for values in parts[1:]:

@@ -8,6 +8,7 @@ import pytest
 import fastckpt
 from fastckpt.analysis.diff import Renamed, diff
 from fastckpt.edit import rename as edit
+from fastckpt.format.checksum import crc32c
 
 RANDOM = np.random.default_rng(7)
 KERNEL = RANDOM.standard_normal((20, 30)).astype(np.float32)
@@ -394,7 +395,7 @@ def test_text_says_what_differs(a, b):
         "    d: dtype float64 -> float32",
         "    s: shape (2) -> (1,2)",
         "    v: values differ by up to 2.5",
-        "same          1",
+        "same          1  (by checksum)",
     ]
 
 
@@ -406,3 +407,62 @@ def test_text_of_many_is_short(a, b):
 
     assert len(lines) < 40
     assert "    ... and 180 more" in lines
+
+
+# ---- exhaustive
+
+
+def with_the_same_checksum(array):
+    """Another array of the size and CRC-32C of an array of float32."""
+    want = crc32c(array.tobytes())
+    raw = bytearray(array.tobytes())
+    raw[:4] = b"\1\2\3\4"
+    base = crc32c(bytes(raw))
+    rows = []
+    for bit in range(32):  # the checksum is linear: solve for the last four bytes
+        changed = bytearray(raw)
+        changed[len(raw) - 4 + bit // 8] ^= 1 << bit % 8
+        rows.append((crc32c(bytes(changed)) ^ base, 1 << bit))
+    left, chosen = want ^ base, 0
+    for top in reversed(range(32)):
+        pivot = next(row for row in rows if row[0] >> top & 1)
+        rows = [
+            (row[0] ^ pivot[0], row[1] ^ pivot[1]) if row[0] >> top & 1 else row
+            for row in rows
+            if row is not pivot
+        ]
+        if left >> top & 1:
+            left, chosen = left ^ pivot[0], chosen ^ pivot[1]
+    last = int.from_bytes(raw[-4:], "little") ^ chosen
+    raw[-4:] = last.to_bytes(4, "little")
+    assert crc32c(bytes(raw)) == want
+    return np.frombuffer(bytes(raw), np.float32)
+
+
+def test_exhaustive_sees_what_has_the_same_checksum(a, b):
+    array = np.zeros(100, np.float32)
+    save(a, {"w": array, "same": [1.0]})
+    save(b, {"w": with_the_same_checksum(array), "same": [1.0]})
+
+    assert diff(a, b).is_same
+    assert diff(a, b, values=True).is_same
+    found = diff(a, b, exhaustive=True)
+
+    assert [change.name for change in found.changed] == ["w"]
+    assert found.same == ("same",)
+    assert (found.by, diff(a, b).by) == ("values", "checksums")
+    assert str(found).endswith("same          1  (by value)")
+    assert str(diff(a, b)).endswith("same          2  (by checksum)")
+
+
+def test_exhaustive_takes_tolerances_and_strings(a, b):
+    save(a, {"w": [1.0], "s": [b"x"]})
+    save(b, {"w": [1.5], "s": [b"x"]})
+
+    assert diff(a, b, exhaustive=True, atol=0.5).is_same
+    assert not diff(a, b, exhaustive=True, atol=0.4).is_same
+
+
+def test_exhaustive_goes_by_checksums_where_nothing_can_be_read(golden):
+    variants = golden / "tf2_variant" / "ckpt"
+    assert diff(variants, variants, exhaustive=True).is_same
