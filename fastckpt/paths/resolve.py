@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from ..bundle.names import STATE_FILE, index_path, list_files, strip_suffix
-from ..errors import FormatError
+from ..errors import FormatError, suggest
 from ..storage.urls import Path, local_path
 from ..v1.names import parse_v1
 from .lookup import list_shards, match
@@ -150,15 +150,13 @@ def _not_found(path: str, tried: list[str]) -> OSError:
 
 def _near_misses(path: str) -> str:
     """Say which checkpoints lie in the folder, the closest names first."""
-    from difflib import get_close_matches
-
     folder, base = (path, "") if os.path.isdir(path) else os.path.split(path)
     try:
         names = [name for name in os.listdir(folder or os.curdir) if name.endswith(".index")]
     except OSError:
         return f"; there is no folder {folder!r}"
     prefixes = sorted(strip_suffix(name) or name for name in names)
-    close = get_close_matches(base, prefixes, n=3, cutoff=0.4) or prefixes[:3]
+    close = suggest(base, prefixes, cutoff=0.4) or prefixes[:3]
     if not close:
         return "; there is no checkpoint in that folder"
     return "; did you mean " + " or ".join(repr(os.path.join(folder, name)) for name in close) + "?"

@@ -39,7 +39,7 @@ def report_index(notes: Notes, prefix: str, remains: Remains, names: Sequence[st
             problem.path,
             f"The file was cut off, changed or damaged on its way. {left}",
             "copy or download the index again"
-            + (f", or save what is whole: {salvage_command(prefix)}" if names else ""),
+            + (f", or save what is whole:\n{salvage_command(prefix)}" if names else ""),
         )
     if remains.problems and has_changed_line_ends(remains.path):
         _report_line_ends(notes, remains.path)
@@ -85,7 +85,7 @@ def _report_entries(notes: Notes, prefix: str, entries: list[CheckpointError]) -
             index_path(prefix),
             f"{count(len(unknown), 'tensor')} cannot be decoded ({_name_tensors(unknown)}): "
             "written by a newer TensorFlow, or the index is damaged. The others can be read.",
-            f"update fastckpt, or save the other tensors: {salvage_command(prefix)}",
+            f"update fastckpt, or save the other tensors:\n{salvage_command(prefix)}",
         )
     broken = [each for each in entries if not isinstance(each, UnsupportedError)]
     if broken:
@@ -96,7 +96,7 @@ def _report_entries(notes: Notes, prefix: str, entries: list[CheckpointError]) -
             index_path(prefix),
             f"Entries of {_name_tensors(broken)}. The index is damaged, or belongs to other data "
             "files.",
-            f"copy the index again, or save the other tensors: {salvage_command(prefix)}",
+            f"copy the index again, or save the other tensors:\n{salvage_command(prefix)}",
         )
 
 
@@ -112,7 +112,7 @@ def _report_short(notes: Notes, prefix: str, path: str, short: list[CheckpointEr
         f"{short[-1].problem}. A download or copy that was cut off, a full disk, or the index "
         "is of another save.",
         "copy or download it again"
-        + ("" if is_empty else f", or save what is whole: {salvage_command(prefix)}"),
+        + ("" if is_empty else f", or save what is whole:\n{salvage_command(prefix)}"),
     )
 
 
@@ -139,7 +139,7 @@ def _report_changed(
             path,
             f"The checksum fails: {changed[0].problem}. The bytes are not the ones that were "
             "written.",
-            f"copy the data file again, or save the other tensors: {salvage_command(prefix)}",
+            f"copy the data file again, or save the other tensors:\n{salvage_command(prefix)}",
         )
 
 
@@ -150,7 +150,7 @@ def _report_undecoded(notes: Notes, prefix: str, path: str, found: list[Checkpoi
             f"{count(len(found), 'tensor')} cannot be decoded: {_name_tensors(found)}",
             path,
             f"{found[0].what}: {found[0].problem}",
-            f"copy the data file again, or save the other tensors: {salvage_command(prefix)}",
+            f"copy the data file again, or save the other tensors:\n{salvage_command(prefix)}",
         )
 
 

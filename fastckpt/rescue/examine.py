@@ -193,7 +193,7 @@ def _report_missing(
     if stale:
         why += " There are data files of another count: index and data are of different saves, "
         why += f"or the files were renamed ({name_some([os.path.basename(s) for s in stale])})."
-        todo += f"; what fits can be saved: {salvage_command(here.path(base))}"
+        todo += f"; what fits can be saved:\n{salvage_command(here.path(base))}"
     what = f"data file missing: {names}" if is_one else f"{len(missing)} data files missing"
     notes.add("error", what, missing[0], why, todo)
 

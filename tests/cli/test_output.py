@@ -1,5 +1,6 @@
 """What is printed: JSON, terminals, pipes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 from command_line import call_json
 from fresh import run
+from hypothesis import given
+from hypothesis import strategies as st
 
 import fastckpt
 from fastckpt.cli.output import to_json
@@ -28,11 +31,24 @@ HOSTILE = "evil\x1b]0;owned\x07\n\u202egnp"
         (np.arange(2), "[\n  0,\n  1\n]"),
         (b"\xff", '"\\\\xff"'),
         (1 + 2j, "[\n  1.0,\n  2.0\n]"),
-        ("\udcff", '"\\udcff"'),
+        ("w\udcff", '"w\\\\xff"'),
+        ("a\\b", '"a\\\\b"'),  # any other text stays as it is
     ],
 )
 def test_json_holds_what_json_cannot(value, expected):
     assert to_json(value) == expected
+
+
+@given(st.lists(st.text(st.sampled_from("\\xf80\udcff\udc80\ud800ä\n")), min_size=2, max_size=9))
+def test_different_texts_are_different_in_json_and_valid_utf8(texts):
+    again = [json.loads(to_json({text: text})) for text in texts]
+
+    for text, document in zip(texts, again, strict=True):
+        ((key, value),) = document.items()
+        assert key == value
+        assert value.encode("utf-8")[:0] == b""
+        assert value == text or "\\" in value
+    assert len({str(each) for each in again}) == len(set(texts))
 
 
 def test_names_never_drive_a_terminal(call, out):
