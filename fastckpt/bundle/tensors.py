@@ -251,6 +251,7 @@ def _plan(stored: Stored, name: str, whole: Entry, region: Region) -> _Pieces:
     Each piece is a slice, the region of it that is asked for, and its place in the array. After
     this an array for them may be made: it is no larger than the files that they are in.
     """
+    check_rank(whole.shape, stored.path, f"tensor {name!r}")
     pieces: _Pieces = []
     files: dict[str, int] = {}
     for part in slice_parts(stored, name, whole):
