@@ -39,7 +39,7 @@ if _typing.TYPE_CHECKING:
     from .rescue.complete import complete, discard
     from .rescue.doctor import Diagnosis, doctor
     from .rescue.salvage import SalvageReport, salvage
-    from .rescue.state import repair_state
+    from .rescue.state import latest, repair_state
     from .train.objects import restore_objects, write_objects
     from .train.restore import RestoreReport, restore
 
@@ -76,6 +76,7 @@ __all__ = [
     "diff",
     "discard",
     "doctor",
+    "latest",
     "list_optimizer_names",
     "list_tensors",
     "load",
@@ -120,7 +121,7 @@ _MODULES = {
     "rescue.complete": ["complete", "discard"],
     "rescue.doctor": ["Diagnosis", "doctor"],
     "rescue.salvage": ["SalvageReport", "salvage"],
-    "rescue.state": ["repair_state"],
+    "rescue.state": ["latest", "repair_state"],
     "train.objects": ["restore_objects", "write_objects"],
     "train.restore": ["RestoreReport", "restore"],
 }

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ..bundle.names import STATE_FILE
 from ..paths.listing import list_tensors
 from ..text import count, quote, spell_shape, spell_size
 from .output import Output
@@ -265,17 +264,14 @@ def state_options(parser: ArgumentParser) -> None:
 
 
 def state(args: Namespace, out: Output) -> int:
-    """The `checkpoint` file says which checkpoint of a folder is the latest. Exits with 1 if one
-    that it names is not there."""
-    from ..paths.lookup import checkpoint_exists
-    from ..paths.state import get_checkpoint_state
+    """The `checkpoint` file says which checkpoint of a folder is the latest. Exits with 1 if a
+    checkpoint that it names is not there, or if the latest is not whole."""
+    from ..paths.lookup import is_there
+    from ..paths.state import get_checkpoint_state, split_state_path
+    from ..rescue.state import is_whole, repair_state
 
-    folder, name = args.path, STATE_FILE
-    if not os.path.isdir(folder):
-        folder, name = os.path.split(folder)
+    folder, name = split_state_path(args.path)
     if args.repair:
-        from ..rescue.state import repair_state
-
         repair_state(folder)
     found = get_checkpoint_state(folder, name)
     if found is None:
@@ -283,20 +279,27 @@ def state(args: Namespace, out: Output) -> int:
     paths = found.all_model_checkpoint_paths or (found.model_checkpoint_path,)
     times = found.all_model_checkpoint_timestamps or (None,) * len(paths)
     named = dict.fromkeys([found.model_checkpoint_path, *paths])
-    missing = [path for path in named if not checkpoint_exists(path)]
+    missing = {path for path in named if not is_there(path)}
     listed = [
         {"path": path, "exists": path not in missing, "timestamp": time}
         for path, time in zip(paths, times, strict=False)
     ]
     latest = found.model_checkpoint_path
-    text = [f"latest: {latest}{'' if latest not in missing else '  (missing)'}"]
+    is_broken = latest not in missing and not is_whole(latest)
+    text = [f"latest: {latest}{_MARKS[latest in missing, is_broken]}"]
     text += [f"  {each['path']}{'' if each['exists'] else '  (missing)'}" for each in listed]
     if missing:
         text.append(
             f"to drop what is missing: fastckpt state --repair {quote(folder or os.curdir)}"
         )
-    out.emit({"latest": latest, "checkpoints": listed, "missing": sorted(missing)}, text)
-    return 1 if missing else 0
+    if is_broken:
+        text.append("the latest lacks files or parts of files: fastckpt doctor says which")
+    facts = {"latest": latest, "checkpoints": listed, "missing": sorted(missing)}
+    out.emit({**facts, "latest_is_whole": not (is_broken or latest in missing)}, text)
+    return 1 if missing or is_broken else 0
+
+
+_MARKS: Final = {(False, False): "", (True, False): "  (missing)", (False, True): "  (broken)"}
 
 
 def meta_options(parser: ArgumentParser) -> None:

@@ -24,10 +24,12 @@ __all__ = [
     "CheckpointState",
     "encode_state",
     "get_checkpoint_state",
+    "last_part",
     "latest_checkpoint",
     "locate",
     "make_state",
     "read_state",
+    "split_state_path",
     "store_state",
     "update_checkpoint_state",
     "write_state",
@@ -122,6 +124,12 @@ def get_checkpoint_state(
         model_checkpoint_path=locate(folder, state.model_checkpoint_path),
         all_model_checkpoint_paths=[locate(folder, p) for p in state.all_model_checkpoint_paths],
     )
+
+
+def split_state_path(path: Path) -> tuple[str, str]:
+    """Return the folder and the name of a state file for a folder, or for the file itself."""
+    name = local_folder(path)
+    return (name, STATE_FILE) if os.path.isdir(name or os.curdir) else os.path.split(name)
 
 
 def locate(folder: str, path: str) -> str:

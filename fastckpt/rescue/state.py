@@ -1,4 +1,4 @@
-"""Repair of state files: what the `checkpoint` file of a folder should say."""
+"""The newest whole checkpoint of a folder, and what its state file, `checkpoint`, should say."""
 
 from __future__ import annotations
 
@@ -21,11 +21,38 @@ from ..v1.reader import V1Checkpoint
 from .layouts import find_faults
 from .survey import Survey
 
-__all__ = ["is_whole", "list_checkpoints", "rebuild_state", "repair_state"]
+__all__ = ["is_whole", "latest", "list_checkpoints", "rebuild_state", "repair_state"]
 
 _NUMBER: Final = re.compile(r"(?P<stem>.*?)-?(?P<number>\d+)", re.DOTALL)
 
 Path = str | os.PathLike[str]
+
+
+def latest(folder: Path, *, whole: bool = True) -> str | None:
+    """Return the path of the newest checkpoint in a folder, None if there is none.
+
+    With `whole` it passes over checkpoints that lack files or whose files do not fit each other;
+    indexes are read, and no tensor. The newest is the one with the highest number among those that
+    have the name of the state file's latest but for the number (without a state file, the name of
+    the one that was written last); then come the others, the last written first. The state file
+    decides nothing else: it may not be written yet, or be a copy's.
+
+    Raises `FileNotFoundError` if there is no such folder, `ValueError` for a URL.
+    """
+    here = Survey.of(local_folder(folder))
+    names = here.checkpoints()
+    numbered = {name: _split_number(name) for name in names}
+    by_age = sorted(names, key=lambda each: (_time_of(here, each), numbered[each][1]))
+    named = ""
+    with suppress(FormatError, OSError):
+        named = last_part(read_state(here.path(STATE_FILE)).model_checkpoint_path)
+    stem = _split_number(named if named or not by_age else by_age[-1])[0]
+    alike = [name for name in names if numbered[name][0] == stem]
+    alike.sort(key=lambda each: numbered[each][1], reverse=True)
+    for name in dict.fromkeys([*alike, *reversed(by_age)]):
+        if not whole or is_whole(here.path(name)):
+            return here.path(name)
+    return None
 
 
 def repair_state(folder: Path) -> CheckpointState:

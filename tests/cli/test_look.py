@@ -1,6 +1,7 @@
 """The verbs that look: ls, tree, show, stats, state, meta, objects."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -149,6 +150,34 @@ def test_state_says_what_is_missing_and_repairs_it(call, golden, tmp_path):
     assert [os.path.basename(path) for path in before["missing"]] == ["model.ckpt-50"]
     assert after["missing"] == []
     assert len(after["checkpoints"]) == len(before["checkpoints"]) - 1
+
+
+def test_state_says_that_the_latest_is_broken_and_repair_names_the_newest_whole_one(call, tmp_path):
+    for step in (1, 2, 3):
+        fastckpt.write(tmp_path / f"m-{step}", {"a": np.zeros(9), "b": np.ones(9)}, num_shards=2)
+    fastckpt.train.update_checkpoint_state(tmp_path, "m-3", ["m-1", "m-2"])
+    assert call_json(call, "state", tmp_path)["latest_is_whole"]
+    (tmp_path / "m-3.data-00001-of-00002").unlink()
+
+    before = call_json(call, "state", tmp_path, status=1)
+    text = call("state", tmp_path)[1]
+    after = call_json(call, "state", tmp_path / "checkpoint", "--repair")
+
+    assert not before["latest_is_whole"] and before["missing"] == []
+    assert "m-3  (broken)" in text
+    assert after["latest"] == f"{tmp_path}/m-2" and after["latest_is_whole"]
+
+
+def test_state_of_many_missing_paths_takes_time_in_proportion(call, tmp_path):
+    paths = [f"m-{number}" for number in range(20_000)]
+    fastckpt.write(tmp_path / paths[-1], {"a": 1})
+    fastckpt.train.update_checkpoint_state(tmp_path, paths[-1], paths)
+    start = time.process_time()
+
+    found = call_json(call, "state", tmp_path, status=1)
+
+    assert len(found["missing"]) == 19_999
+    assert time.process_time() - start < 20
 
 
 def test_state_of_a_folder_without_one_is_a_mistake(call, tmp_path):

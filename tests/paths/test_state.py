@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import time
 
 import pytest
 from hypothesis import given
@@ -396,3 +397,57 @@ def test_checkpoint_is_found_beside_a_state_file_that_was_moved(tmp_path):
     assert get_checkpoint_state(tmp_path).all_model_checkpoint_paths == [
         "/moved/m-1", f"{tmp_path}/m-2",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "latest"])
+def test_folder_in_the_place_of_a_state_file_is_none(tmp_path, name):
+    (tmp_path / name).mkdir()
+    fastckpt.write(tmp_path / name / "m-1", {"v": 1})
+
+    assert get_checkpoint_state(tmp_path, name) is None
+    assert latest_checkpoint(tmp_path, name) is None
+
+
+PLACES = [
+    "/home/a/run/",
+    "C:\\\\run\\\\",
+    "C:/run/",
+    "\\\\\\\\host\\\\run\\\\",
+    "gs://b/run/",
+    "run/",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_state_file_of_another_system_names_the_checkpoints_beside_it(tmp_path, place):
+    for step in (1, 2):
+        fastckpt.write(tmp_path / f"m-{step}", {"v": step})
+    lines = [f'all_model_checkpoint_paths: "{place}m-{step}"\n' for step in (0, 1, 2)]
+    (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "{place}m-2"\n' + "".join(lines))
+
+    state = get_checkpoint_state(tmp_path)
+
+    assert latest_checkpoint(tmp_path) == state.model_checkpoint_path == f"{tmp_path}/m-2"
+    assert state.all_model_checkpoint_paths[1:] == [f"{tmp_path}/m-1", f"{tmp_path}/m-2"]
+    assert state.all_model_checkpoint_paths[0] != f"{tmp_path}/m-0"
+    assert fastckpt.read(tmp_path).path == f"{tmp_path}/m-2"
+
+
+def test_checkpoint_without_a_name_is_found_beside_its_state_file(tmp_path):
+    fastckpt.write(f"{tmp_path}/", {"v": 1})
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "/away/"')
+
+    assert latest_checkpoint(tmp_path) == fastckpt.read(tmp_path).path == f"{tmp_path}/"
+
+
+def test_state_of_many_paths_takes_time_in_proportion(tmp_path):
+    paths = [f"/away/m-{number}" for number in range(20_000)]
+    update_checkpoint_state(tmp_path, paths[-1], paths)
+    for number in range(0, 20_000, 100):
+        (tmp_path / f"m-{number}.index").touch()
+    start = time.process_time()
+
+    state = get_checkpoint_state(tmp_path)
+
+    assert state.all_model_checkpoint_paths[:2] == [f"{tmp_path}/m-0", "/away/m-1"]
+    assert time.process_time() - start < 20

@@ -194,3 +194,64 @@ def test_indexes_are_read_and_no_data(tmp_path, monkeypatch):
     monkeypatch.setattr("fastckpt.storage.local.File.read_into", None)
 
     assert repair_state(tmp_path).model_checkpoint_path == "m-1"
+
+
+# ---- the newest checkpoint of a folder
+
+
+def write_steps(folder, *steps, name="m"):
+    for step in steps:
+        fastckpt.write(folder / f"{name}-{step}", {"a": np.zeros(9), "b": np.ones(9)}, num_shards=2)
+
+
+def test_latest_is_the_checkpoint_with_the_highest_number(tmp_path):
+    write_steps(tmp_path, 100, 20, 3)
+
+    assert fastckpt.latest(tmp_path) == f"{tmp_path}/m-100"
+    assert fastckpt.latest(f"file://{tmp_path}/") == f"{tmp_path}/m-100"
+
+
+@pytest.mark.parametrize("listed", [None, "m-2", "m-3", "/elsewhere/m-1", "gone", "a\\000b"])
+def test_latest_passes_over_broken_checkpoints_whatever_the_state_file_says(tmp_path, listed):
+    write_steps(tmp_path, 1, 2, 3, 4)
+    (tmp_path / "m-4.data-00001-of-00002").unlink()
+    os.truncate(tmp_path / "m-3.data-00000-of-00002", 5)
+    if listed is not None:
+        (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "{listed}"')
+
+    assert fastckpt.latest(tmp_path) == f"{tmp_path}/m-2"
+    assert fastckpt.latest(tmp_path, whole=False) == f"{tmp_path}/m-4"
+
+
+def test_latest_has_the_name_that_the_state_file_names(tmp_path):
+    write_steps(tmp_path, 5, 6)
+    write_steps(tmp_path, 900, name="best")
+
+    os.utime(tmp_path / "m-6.index", (1, 1))
+    assert fastckpt.latest(tmp_path) == f"{tmp_path}/best-900"
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "m-5"')
+    assert fastckpt.latest(tmp_path) == f"{tmp_path}/m-6"
+    for path in tmp_path.glob("m-*.data-00000-of-00002"):
+        path.unlink()
+    assert fastckpt.latest(tmp_path) == f"{tmp_path}/best-900"
+
+
+def test_latest_of_v1_checkpoints(tmp_path):
+    for path in (GOLDEN / "v1_sharded").glob("model.ckpt-5-*"):
+        shutil.copy(path, tmp_path)
+    shutil.copy(GOLDEN / "v1_plain/model.ckpt-3", tmp_path)
+
+    assert fastckpt.latest(tmp_path) == f"{tmp_path}/model.ckpt-5-?????-of-00003"
+    (tmp_path / "model.ckpt-5-00001-of-00003").unlink()
+    assert fastckpt.latest(tmp_path) == f"{tmp_path}/model.ckpt-3"
+
+
+def test_folder_without_a_whole_checkpoint_has_no_latest(tmp_path):
+    assert fastckpt.latest(tmp_path) is None
+    write_steps(tmp_path, 1)
+    (tmp_path / "m-1.data-00000-of-00002").unlink()
+
+    assert fastckpt.latest(tmp_path) is None
+    assert fastckpt.latest(tmp_path, whole=False) == f"{tmp_path}/m-1"
+    with pytest.raises(FileNotFoundError):
+        fastckpt.latest(tmp_path / "absent")
