@@ -17,7 +17,15 @@ from ..format._payload import decode_strings, verify_variants
 from ..format._record import Entry, decode_entry, encode_name, slice_key
 from ..format.dtypes import STRING, DType, dtype_of
 from ..format.shapes import MAX_SIZE, check_rank, check_size
-from ..format.slices import Region, byte_runs, find_tiling_fault, overlap, resolve, spell
+from ..format.slices import (
+    Region,
+    byte_runs,
+    find_tiling_fault,
+    is_empty,
+    overlap,
+    resolve,
+    spell,
+)
 from ..format.values import to_native
 from ..storage.local import File, empty_bytes
 
@@ -79,12 +87,18 @@ def slice_parts(stored: Stored, name: str, whole: Entry) -> Iterator[StoredPart]
     Raises `FormatError` for one without an entry of its own, or that does not fit the tensor.
     """
     key = encode_name(name)
+    empty = set()
     for slice_ in whole.slices:
         what = f"slice {spell(slice_)} of tensor {name!r}"
         box = resolve(slice_, whole.shape)
         if box is None:
             problem = f"expected a part of the shape {whole.shape}, got one beyond it"
             raise _fault_of_slice(stored, name, what, problem, Fault.MISMATCH)
+        if box in empty:  # others overlap, which is found where they are read
+            problem = "expected each slice once, got an empty one twice"
+            raise _fault_of_slice(stored, name, what, problem, Fault.MISMATCH)
+        if is_empty(box):
+            empty.add(box)
         record = stored.record(slice_key(key, slice_))
         if record is None:
             problem = "expected an entry of its own, got none"
@@ -170,7 +184,8 @@ def verify_tensor(stored: Stored, name: str, entry: Entry) -> None:
         if not entry.slices:
             _verify_plain(stored, entry, f"tensor {name!r}")
             return
-        for part, _, _ in _plan(stored, name, entry, _whole_region(entry)):
+        _plan(stored, name, entry, _whole_region(entry))
+        for part in slice_parts(stored, name, entry):  # empty ones are in no plan
             _verify_plain(stored, part.entry, part.what)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "Selection",
     "byte_runs",
     "find_tiling_fault",
+    "is_empty",
     "overlap",
     "parse_index",
     "resolve",
@@ -60,8 +61,12 @@ def find_tiling_fault(shape: Shape, boxes: Sequence[Box]) -> str | None:
     """Return how resolved boxes fail to cover a shape exactly once, or None if they do.
 
     Works on the grid that the boxes' own borders draw, which is never finer than the elements
-    and, for parts that are cut along axes, has as many cells as there are parts.
+    and, for parts that are cut along axes, has as many cells as there are parts. An empty box
+    covers nothing, but must not be there twice: it has one record.
     """
+    empty = [box for box in boxes if is_empty(box)]
+    if len(set(empty)) < len(empty):
+        return "an empty slice is listed twice"
     if 0 in shape:
         return None
     borders = [
@@ -82,6 +87,11 @@ def find_tiling_fault(shape: Shape, boxes: Sequence[Box]) -> str | None:
     hole = np.unravel_index(int(taken.argmin()), taken.shape)
     at = [int(edges[i]) for edges, i in zip(borders, hole, strict=True)]
     return f"no slice holds the element at {at}"
+
+
+def is_empty(box: Box) -> bool:
+    """Return whether a resolved box has no element."""
+    return any(length == 0 for _, length in box)
 
 
 def spell(box: Box) -> str:

@@ -1,9 +1,10 @@
-"""What still verifies of a broken checkpoint, into a new one."""
+"""`salvage`: write every tensor of a broken checkpoint that still verifies as a new checkpoint."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from ..bundle.names import index_path
@@ -18,16 +19,17 @@ from ..storage.urls import local_path
 from ..text import count, printable
 from ..v1.names import parse_v1
 from ..v1.reader import V1Checkpoint
+from .layouts import Problem
 
 __all__ = ["SalvageReport", "salvage"]
 
 
 @dataclass(frozen=True, slots=True)
 class SalvageReport:
-    """The tensors that were `saved`, and why each of those that were `lost` was.
+    """The names of the tensors that were `saved`, and the reason for each that was `lost`.
 
-    `unreadable` says what is wrong with the index itself: in a block that is lost there may have
-    been tensors that nobody can name.
+    `unreadable` are the faults of the index itself: a lost block may have listed tensors that
+    nobody can name.
     """
 
     saved: tuple[str, ...] = ()
@@ -37,9 +39,9 @@ class SalvageReport:
     def __str__(self) -> str:
         saved, lost = (count(len(names), "tensor") for names in (self.saved, self.lost))
         lines = [f"saved {saved}, lost {lost}"]
-        lines += [printable(f"  lost {name!r}: {why}") for name, why in self.lost.items()]
-        lines += [printable(f"  unreadable: {problem}") for problem in self.unreadable]
-        return "\n".join(lines)
+        lines += [f"  lost {name!r}: {why}" for name, why in self.lost.items()]
+        lines += [f"  unreadable: {problem}" for problem in self.unreadable]
+        return "\n".join(map(printable, lines))
 
 
 def salvage(
@@ -47,11 +49,11 @@ def salvage(
 ) -> SalvageReport:
     """Write every tensor of a checkpoint that still verifies as a new V2 checkpoint at `out`.
 
-    `path` is a prefix or one of its files, a V1 file or the pattern of its shards, or a folder
-    with a state file. Nothing is written if nothing verifies. A tensor is taken if a block of the
-    index, whose checksum is right, lists it and its bytes have the checksum that the entry says;
-    a partitioned one if that is so for every slice. Without a header the bytes count as
-    little-endian, and the data files that are there as all. `sync` is as for `Writer`.
+    `path` is a prefix or one of its files, a V1 file or the pattern of its shards, or a folder with
+    a state file. Nothing is written if no tensor verifies. A tensor verifies if a block of the
+    index, whose checksum is right, lists it and its bytes have the checksum of the entry; a
+    partitioned tensor if all of its slices do. If the header is lost, the bytes count as
+    little-endian, and the data files that exist as all. `sync` is as for `Writer`.
 
     Raises `FileNotFoundError` if there is neither an index nor a V1 file, `UnsupportedError` for
     what only a newer version may read, and `ValueError` if `out` is the checkpoint itself.
@@ -60,43 +62,40 @@ def salvage(
     target = local_path(out)
     if os.path.realpath(target) == os.path.realpath(found.prefix):
         raise ValueError(f"{target}: expected another path than that of the checkpoint")
-    writer = _Target(target, sync)
-    return _salvage_v2(found.prefix, writer) if found.kind == "V2" else _salvage_v1(found, writer)
+    copy = _Copy(target, sync)
+    return _salvage_v2(found.prefix, copy) if found.kind == "V2" else _salvage_v1(found, copy)
 
 
-def _salvage_v2(prefix: str, target: _Target) -> SalvageReport:
-    remains = Remains(index_path(prefix), find_shard_beside(prefix))
-    for problem in remains.problems:
-        if problem.fault is Fault.VERSION:
-            raise problem
-    whole, orphans = [], {}
-    for name in remains.names:
-        if name.startswith("\0") and remains.problems:
-            orphans[name] = "it is a slice, and the entry of its tensor is lost"
-        else:
-            whole.append(name)
-    with target:
-        for name in whole:
-            target.add(remains, name)
-    target.lost.update(orphans)
-    remains.close()
-    return target.report([str(problem) for problem in remains.problems])
+def _salvage_v2(prefix: str, copy: _Copy) -> SalvageReport:
+    with closing(Remains(index_path(prefix), find_shard_beside(prefix))) as remains:
+        for problem in remains.problems:
+            if problem.fault is Fault.VERSION:
+                raise problem
+        orphans = {}
+        with copy:
+            for name in remains.names:
+                if name.startswith("\0") and remains.problems:
+                    orphans[name] = "it is a slice, and the entry of its tensor is lost"
+                else:
+                    copy.add(remains, name)
+    copy.lost.update(orphans)
+    return copy.report(remains.problems)
 
 
-def _salvage_v1(found: Located, target: _Target) -> SalvageReport:
+def _salvage_v1(found: Located, copy: _Copy) -> SalvageReport:
     problems = []
-    with target:
-        for checkpoint in _open_v1(found):
-            if isinstance(checkpoint, V1Checkpoint):
-                for name in checkpoint:
-                    target.add(checkpoint.stored, name)
+    with copy:
+        for opened in _open_v1(found):
+            if isinstance(opened, V1Checkpoint):
+                for name in opened:
+                    copy.add(opened.stored, name)
             else:
-                problems.append(str(checkpoint))
-    return target.report(list(dict.fromkeys(problems)))
+                problems.append(opened)
+    return copy.report(problems)
 
 
-class _Target:
-    """The new checkpoint: takes tensors that verify, and remembers those that do not."""
+class _Copy:
+    """The new checkpoint: takes the tensors that verify, and remembers those that do not."""
 
     def __init__(self, path: str, sync: bool) -> None:
         self._path = path
@@ -105,27 +104,29 @@ class _Target:
         self.lost: dict[str, str] = {}
 
     def add(self, source: Stored, name: str) -> None:
-        """Carry a tensor over if it verifies. One that has been, by another shard, is not again."""
+        """Carry a tensor over if it verifies, unless another shard had it."""
         if name in self._saved:
             return
         try:
             _verify(source, name)
             self._writer.add_stored(source, name)
         except (CheckpointError, OSError) as error:
-            if self._writer.is_closed or self._is_ours(error):  # what failed is the target
+            if self._writer.is_closed or self._is_about_target(error):
                 raise
             self.lost.setdefault(name, str(error))
         else:
             self._saved[name] = None
             self.lost.pop(name, None)
 
-    def _is_ours(self, error: CheckpointError | OSError) -> bool:
+    def _is_about_target(self, error: CheckpointError | OSError) -> bool:
         return isinstance(error, OSError) and str(error.filename).startswith(self._path + ".")
 
-    def report(self, unreadable: list[str]) -> SalvageReport:
-        return SalvageReport(tuple(self._saved), self.lost, tuple(unreadable))
+    def report(self, problems: list[Problem] | list[CheckpointError]) -> SalvageReport:
+        """Return what was saved and what was not; `problems` are those of the index."""
+        unreadable = tuple(dict.fromkeys(map(str, problems)))
+        return SalvageReport(tuple(self._saved), self.lost, unreadable)
 
-    def __enter__(self) -> _Target:
+    def __enter__(self) -> _Copy:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -143,7 +144,7 @@ def _verify(source: Stored, name: str) -> None:
         source.verify(name)
 
 
-def _open_v1(found: Located) -> Iterator[V1Checkpoint | CheckpointError | OSError]:
+def _open_v1(found: Located) -> Iterator[V1Checkpoint | Problem]:
     """Yield the checkpoint if all of it can be opened; else what is wrong, and each of its files
     that can be opened by itself."""
     try:

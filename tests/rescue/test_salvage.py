@@ -11,9 +11,12 @@ from places import GOLDEN
 
 import fastckpt
 from fastckpt.bundle.partial import Remains, find_shard_beside, open_table
-from fastckpt.format._table import Table
+from fastckpt.format._record import encode_entry, encode_header, slice_key
+from fastckpt.format._table import Table, TableBuilder
+from fastckpt.format.checksum import crc32c
+from fastckpt.format.slices import WHOLE
 from fastckpt.rescue.doctor import doctor
-from fastckpt.rescue.salvage import salvage
+from fastckpt.rescue.salvage import SalvageReport, salvage
 from fastckpt.storage.local import File
 
 V2 = set(intact_tensors())
@@ -369,3 +372,76 @@ def test_remains_of_a_whole_checkpoint_have_no_problems():
     assert remains.problems == []
     assert remains.names == list(fastckpt.read(prefix))
     assert (remains.num_shards, remains.byteorder) == (1, "little")
+
+
+# ---- what verify calls healthy is saved, and the rest is saved as far as it is whole
+
+
+def build(prefix, records, data):
+    """A checkpoint of these records, and one data file."""
+    builder = TableBuilder()
+    builder.add(b"", encode_header(1))
+    for key in sorted(records):
+        builder.add(key, records[key])
+    Path(f"{prefix}.index").write_bytes(builder.finish())
+    Path(f"{prefix}.data-00000-of-00001").write_bytes(data)
+
+
+FLOAT = 1
+DATA = np.arange(4, dtype=np.float32).tobytes()
+ODD = {  # boxes of a tensor, its shape
+    "one empty slice": ((0,), [((0, 0),)]),
+    "an empty slice twice": ((0,), [((0, WHOLE),), ((0, WHOLE),)]),
+    "an empty slice twice, spelled in two ways": ((0,), [((0, WHOLE),), ((0, 0),)]),
+    "an empty slice beside all of it": ((4,), [((0, 0),), ((0, 4),)]),
+    "two empty slices beside all of it": ((4,), [((0, 0),), ((0, 0),), ((0, 4),)]),
+    "a slice twice": ((4,), [((0, 4),), ((0, 4),)]),
+    "a hole": ((8,), [((0, 4),)]),
+    "an overlap": ((6,), [((0, 4),), ((2, 4),)]),
+    "beyond the shape": ((4,), [((2, 4),)]),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_odd_slices_cost_no_other_tensor(tmp_path, what):
+    shape, boxes = ODD[what]
+    records = {b"good%d" % i: encode_entry(FLOAT, (4,), 0, 0, 16, crc32c(DATA)) for i in range(3)}
+    for box in boxes:
+        dims = tuple(shape[0] if length == WHOLE else length for _, length in box)
+        size = 4 * dims[0]
+        records[slice_key(b"odd", box)] = encode_entry(FLOAT, dims, 0, 0, size, crc32c(DATA[:size]))
+    records[b"odd"] = encode_entry(FLOAT, shape, 0, 0, 0, 0, boxes)
+    build(tmp_path / "m", records, DATA)
+    with fastckpt.read(tmp_path / "m") as checkpoint:
+        is_healthy = not list(checkpoint.problems())
+
+    report = salvage(tmp_path / "m", tmp_path / "out")
+
+    assert set(report.saved) == {"good0", "good1", "good2"} | ({"odd"} if is_healthy else set())
+    with fastckpt.read(tmp_path / "out") as saved:
+        saved.verify()
+        assert saved["good1"].tolist() == [0, 1, 2, 3]
+    if is_healthy:
+        fastckpt.rename(tmp_path / "m", tmp_path / "renamed", {"odd": "x"})
+        fastckpt.reshard(tmp_path / "m", tmp_path / "resharded", 2)
+        assert "x" in fastckpt.read(tmp_path / "renamed")
+
+
+def test_empty_slice_whose_entry_lies_is_a_problem(tmp_path):
+    boxes = [((0, 0),), ((0, 4),)]
+    records = {
+        b"odd": encode_entry(FLOAT, (4,), 0, 0, 0, 0, boxes),
+        slice_key(b"odd", boxes[0]): encode_entry(FLOAT, (0,), 0, 1 << 40, 0, 0),
+        slice_key(b"odd", boxes[1]): encode_entry(FLOAT, (4,), 0, 0, 16, crc32c(DATA)),
+    }
+    build(tmp_path / "m", records, DATA)
+
+    assert list(fastckpt.read(tmp_path / "m").problems())
+    assert set(salvage(tmp_path / "m", tmp_path / "out").lost) == {"odd"}
+
+
+def test_report_has_no_line_of_a_name():
+    report = SalvageReport(("a",), {"b\nsaved": "why\x1b[2J"}, ("x\ny",))
+
+    assert len(str(report).split("\n")) == 3
+    assert all(line.isprintable() for line in str(report).split("\n"))
