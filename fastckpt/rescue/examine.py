@@ -290,7 +290,7 @@ def examine_v1(notes: Notes, path: str) -> None:
                 f"{error.strerror}",
                 os.fsdecode(error.filename or path),
                 "A sharded V1 checkpoint needs all of its files, each of which lists its tensors.",
-                "copy it from where the others come from, or save what is in the others: "
+                "copy it from where the others come from, or save what is in the others:\n"
                 + _salvage_v1_command(path),
             )
         else:
@@ -312,7 +312,7 @@ def _report_v1(notes: Notes, path: str, problems: list[Problem]) -> None:
             f"broken V1 checkpoint: {what}",
             first.path if isinstance(first, CheckpointError) else path,
             f"Cut off, changed or damaged; {count(len(problems), 'problem')} in all.",
-            "copy or download the file again, or save what is whole: " + _salvage_v1_command(path),
+            "copy or download the file again, or save what is whole:\n" + _salvage_v1_command(path),
         )
 
 

@@ -12,7 +12,7 @@ from strangers import STRANGERS
 
 import fastckpt
 from fastckpt.rescue.doctor import doctor
-from fastckpt.rescue.findings import quote
+from fastckpt.text import quote
 
 
 @pytest.mark.parametrize("count", [1, 3])

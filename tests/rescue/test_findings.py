@@ -9,7 +9,8 @@ import pytest
 from diagnoses import data_of
 
 from fastckpt.rescue.doctor import doctor
-from fastckpt.rescue.findings import Notes, command, name_some, quote
+from fastckpt.rescue.findings import Notes, command
+from fastckpt.text import name_some, quote
 
 
 def test_diagnosis_prints_what_where_why_and_what_to_do(prefix):
