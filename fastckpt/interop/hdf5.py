@@ -141,34 +141,43 @@ class Hdf5Source:
         return named if len(named) == len(datasets) else datasets
 
     def _find_objects(self) -> Iterator[tuple[str, Any]]:
-        """Yield (path, object) for all objects, each once, through hard links only.
-
-        An object is opened by a path, and the library takes the first link of a name. So a group
-        with two links of one name, which no library writes, is refused, and what was opened must be
-        what the link leads to.
-        """
-        links: dict[bytes, tuple[int, int]] = {}
-
-        def visit(path: bytes, info: Any) -> None:
-            if path in links:
-                name = path.decode(errors="replace")
-                raise FormatError(self.path, f"group with {name!r}", "has two links of this name")
-            links[path] = (info.type, info.u)
-
-        self._file.id.links.visit(visit, info=True)
-        h5o = self._h5py.h5o
-        root = h5o.get_info(self._file.id)
+        """Yield (path, object) for all objects, each once, through hard links only."""
+        root = self._h5py.h5o.get_info(self._file.id)
         seen = {root.addr}
-        for path, (kind, address) in sorted(links.items()):
-            if kind != self._h5py.h5l.TYPE_HARD or address in seen:
-                continue
-            seen.add(address)
-            item = self._file[path]
-            info = h5o.get_info(item.id)
-            if (info.fileno, info.addr) != (root.fileno, address):
-                problem = f"expected the object at {address}, got the one at {info.addr}"
-                raise FormatError(self.path, f"link {path.decode(errors='replace')!r}", problem)
-            yield path.decode("utf-8", "surrogateescape"), item
+        groups = [("", self._file)]
+        while groups:
+            at, group = groups.pop()
+            for name, address in self._hard_links(group):
+                if address in seen:
+                    continue
+                seen.add(address)
+                path, item = at + name.decode("utf-8", "surrogateescape"), group[name]
+                info = self._h5py.h5o.get_info(item.id)
+                if (info.fileno, info.addr) != (root.fileno, address):
+                    problem = f"expected the object at {address}, got the one at {info.addr}"
+                    raise FormatError(self.path, f"link {path!r}", problem)
+                yield path, item
+                if isinstance(item, self._h5py.Group):
+                    groups.append((path + "/", item))
+
+    def _hard_links(self, group: Any) -> list[tuple[bytes, int]]:
+        """Return (name, address) of the hard links in a group.
+
+        An object can only be opened by a name, and the library takes the first link of a name. So a
+        group with two links of one name, which no library writes, is an error.
+        """
+        links: list[tuple[bytes, int, int]] = []
+
+        def note(name: bytes, info: Any) -> None:  # raising here would confuse the library
+            links.append((name, info.type, info.u))
+
+        group.id.links.iterate(note, info=True)
+        for name, count in Counter(name for name, _, _ in links).items():
+            if count > 1:
+                what = f"link {name.decode(errors='replace')!r}"
+                raise FormatError(self.path, what, "the group has two links of this name")
+        hard = self._h5py.h5l.TYPE_HARD
+        return sorted((name, address) for name, kind, address in links if kind == hard)
 
     def _read_names(self, group: Any, attribute: str) -> list[str]:
         found = np.asarray(self._read_attribute(group, attribute)).reshape(-1).tolist()
@@ -246,18 +255,15 @@ class Hdf5Source:
 
     def _check_packed(self, what: str, dataset: Any, codec: str, skipped: int, most: int) -> None:
         """Raise `FormatError` if a chunk unpacks to more than `most` bytes, or is not there."""
-        places: list[tuple[int, ...]] = []
-
-        def visit(info: Any) -> None:
-            if info.size > self._disk.size:
-                problem = f"expected a chunk in this file, got {info.size} bytes"
+        chunks: list[Any] = []
+        dataset.id.chunk_iter(chunks.append)
+        for chunk in chunks:
+            if chunk.size > self._disk.size:
+                problem = f"expected a chunk in this file, got {chunk.size} bytes"
                 raise FormatError(self.path, what, problem)
-            if not info.filter_mask & skipped and can_exceed(codec, info.size, most):
-                places.append(info.chunk_offset)
-
-        dataset.id.chunk_iter(visit)
-        for place in places:
-            _, data = dataset.id.read_direct_chunk(place)
+            if chunk.filter_mask & skipped or not can_exceed(codec, chunk.size, most):
+                continue
+            _, data = dataset.id.read_direct_chunk(chunk.chunk_offset)
             if not fits(codec, data, most):
                 raise FormatError(self.path, what, f"a chunk unpacks to more than {most} bytes")
 

@@ -1,10 +1,14 @@
 """`.npz`: what NumPy makes of it, and archives that are broken or made to do harm."""
 
+import os
 import zipfile
 
 import numpy as np
 import pytest
 from formats import MANY, is_same, npy, write_zip
+from fresh import run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import fastckpt
 from fastckpt.interop.convert import convert
@@ -95,3 +99,118 @@ def test_wrong_checksum_of_a_member_is_broken(tmp_path, target):
 
     with pytest.raises(fastckpt.FormatError, match="tensor 'x': Bad CRC-32"):
         convert(tmp_path / "a.npz", target)
+
+
+# ---- Headers and sizes that lie
+
+
+def write_npy(path, header, body=b"", compression=zipfile.ZIP_DEFLATED):
+    """An archive of one array with a header made by hand."""
+    head = header + b" " * (-(len(header) + 11) % 64) + b"\n"
+    data = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + body
+    write_zip(path, [("x.npy", data)], compression=compression)
+
+
+def describe_npy(descr, shape):
+    return f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"(" * 9_000,
+        b"[" * 300,
+        b"-" * 9_000 + b"1",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (1",
+        b'{\'descr\': """',
+        b"'''",
+        b"\\\x00\xff {",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (1" + b"0" * 5000 + b",)}",
+        b"{'descr': " + b"[('a', " * 90 + b"'f4'" + b")]" * 90 + b", 'fortran_order': 0}",
+        b"{" * 20_000,
+    ],
+    ids=range(10),
+)
+def test_header_of_nonsense_is_broken(tmp_path, target, header):
+    write_npy(tmp_path / "a.npz", header, bytes(4))
+
+    with pytest.raises(fastckpt.CheckpointError, match=r"a\.npz: tensor 'x'"):
+        convert(tmp_path / "a.npz", target)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    descr=st.sampled_from(["<f4", "|S0", "|S3", "<U2", ">c16", "|O", "<M8[s]", "V3"]) | st.text(),
+    shape=st.lists(st.integers(-2, 2**65) | st.integers(0, 3), max_size=70),
+    body=st.binary(max_size=64),
+    noise=st.binary(max_size=4),
+)
+def test_any_header_ends_in_values_or_an_error_that_names_the_file(
+    tmp_path, descr, shape, body, noise
+):
+    header = describe_npy(descr, tuple(shape))
+    write_npy(tmp_path / "a.npz", header[: len(header) - len(noise)] + noise, body)
+
+    try:
+        convert(tmp_path / "a.npz", tmp_path / "out", format="checkpoint")
+    except fastckpt.CheckpointError as error:
+        assert error.path == str(tmp_path / "a.npz")
+
+
+BOMB = """
+    import resource, sys
+    import numpy
+    import fastckpt
+    from fastckpt.interop.convert import convert
+
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+    before = peak()
+    try:
+        convert(sys.argv[1], sys.argv[2])
+    except fastckpt.FormatError as error:
+        print(error.fault.name, peak() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("descr", "shape", "size"),
+    [
+        ("|S0", (40_000_000,), 0),
+        ("|S1", (8_000_000,), 8_000_000),
+        ("<U1", (8_000_000,), 32_000_000),
+        ("<f4", (40_000_000,), 160_000_000),
+        ("<f4", (2**40, 0, 2**40), 0),
+    ],
+    ids=["no bytes", "bytes", "text", "floats", "nothing"],
+)
+def test_small_archive_of_large_arrays_is_refused_in_little_memory(tmp_path, descr, shape, size):
+    write_npy(tmp_path / "a.npz", describe_npy(descr, shape), bytes(size))
+
+    fault, memory = run(BOMB, tmp_path / "a.npz", tmp_path / "out").split()
+
+    assert fault == "TOO_LARGE"
+    assert int(memory) < 64 << 20
+
+
+def test_archive_that_is_trusted_may_take_more_memory(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros(20_000_000, np.float32))
+
+    with pytest.raises(fastckpt.FormatError, match="tensor 'x': .* 80000000 bytes .* max_memory"):
+        convert(tmp_path / "a.npz", tmp_path / "a.ckpt")
+    convert(tmp_path / "a.npz", tmp_path / "a.ckpt", max_memory=80_000_000)
+
+    assert fastckpt.read(tmp_path / "a.ckpt").info("x").shape == (20_000_000,)
+
+
+@pytest.mark.parametrize("name", ["../up", "/absolute", "C:\\drive", "a\\..\\b", "a/../../b"])
+def test_name_of_a_member_is_never_a_path(tmp_path, name):
+    write_zip(tmp_path / "a.npz", [(f"{name}.npy", npy(np.ones(2)))])
+
+    convert(tmp_path / "a.npz", tmp_path / "a.ckpt")
+
+    assert list(fastckpt.read(tmp_path / "a.ckpt")) == [name]
+    assert sorted(os.listdir(tmp_path)) == ["a.ckpt.data-00000-of-00001", "a.ckpt.index", "a.npz"]
