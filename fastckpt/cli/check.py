@@ -115,11 +115,13 @@ def report(args: Namespace, out: Output) -> int:
     """Names, sizes, values, histograms and differences, for a browser. The page is one file that
     needs no network."""
     from ..analysis.report import report as write
+    from ..paths.lookup import is_taken
+    from ..storage.urls import local_path
 
-    if os.path.lexists(args.out) and not args.force:
+    if is_taken(args.out, as_file=True) and not args.force:
         raise FileExistsError(17, "there is such a file already; --force replaces it", args.out)
     with out.progress("reading") as progress:
         write(args.src, args.out, other=args.diff, threads=args.threads, progress=progress)
-    size = os.path.getsize(args.out)
+    size = os.path.getsize(local_path(args.out))
     out.emit({"written": args.out, "nbytes": size}, [f"{args.out}: {spell_size(size)}"])
     return 0

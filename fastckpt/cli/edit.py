@@ -6,14 +6,13 @@ there stays until all of the new one is there, and whoever reads the old one goe
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ..bundle.names import index_path
 from ..errors import TensorNotFoundError
 from ..paths.listing import list_tensors
+from ..paths.lookup import is_taken
 from ..text import count, spell_size
 from .output import Output
 
@@ -23,7 +22,7 @@ _DST: Final = "the prefix of the new checkpoint"
 
 def check_free(dst: str, force: bool) -> None:
     """Raise `FileExistsError` for a checkpoint that must not be replaced."""
-    if os.path.lexists(index_path(dst)) and not force:
+    if is_taken(dst) and not force:
         raise FileExistsError(17, "there is such a checkpoint already; --force replaces it", dst)
 
 
@@ -331,7 +330,7 @@ def convert(args: Namespace, out: Output) -> int:
     with 1 if --map names a tensor that is not there."""
     from ..interop.convert import convert as write
 
-    if not args.force and (os.path.lexists(args.dst) or os.path.lexists(index_path(args.dst))):
+    if is_taken(args.dst, as_file=True) and not args.force:
         raise FileExistsError(17, "there is such a file already; --force replaces it", args.dst)
     rules = _Rules(args)
     options = {name: getattr(args, name) for name in ("format", "include", "exclude", "names")}

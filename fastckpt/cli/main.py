@@ -85,8 +85,11 @@ def _overview() -> str:
 
 
 def _report_unknown_verb(verb: str) -> int:
+    from ..paths.lookup import checkpoint_exists
+    from ..storage.urls import find_scheme
+
     message = f"fastckpt: there is no verb {verb!r}{did_you_mean(verb, MODULES)}"
-    if os.path.lexists(verb) or os.path.lexists(f"{verb}.index"):
+    if find_scheme(verb) is not None or checkpoint_exists(verb):
         message += f"; to list that checkpoint: fastckpt ls {quote(verb)}"
     print(f"{printable(message)}\ntry 'fastckpt --help'", file=sys.stderr)
     return MISTAKE

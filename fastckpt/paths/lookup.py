@@ -23,9 +23,12 @@ __all__ = [
     "checkpoint_files",
     "checkpoint_numbers",
     "get_checkpoint_mtimes",
+    "is_folder",
     "is_inside",
+    "is_taken",
     "is_there",
     "list_shards",
+    "make_folders",
     "match",
     "meta_path",
     "real_prefix",
@@ -72,6 +75,23 @@ def is_there(prefix: str) -> bool:
         return False
     ends = (0, parts.num_shards - 1)
     return any(os.path.isfile(v1_shard_path(parts.prefix, n, parts.num_shards)) for n in ends)
+
+
+def is_taken(path: Path, *, as_file: bool = False) -> bool:
+    """Return whether there is a V2 checkpoint at a path that somebody wants to write to; with
+    `as_file` also whether there is a file or a folder. Raises `ValueError` as `local_path`."""
+    name = local_path(path)
+    return os.path.lexists(index_path(name)) or (as_file and os.path.lexists(name))
+
+
+def is_folder(path: str) -> bool:
+    """Return whether there is a folder at a path; "" is the current one."""
+    return os.path.isdir(path or os.curdir)
+
+
+def make_folders(prefix: str) -> None:
+    """Make the folder of a prefix, and those above it that are missing."""
+    os.makedirs(os.path.dirname(prefix) or os.curdir, exist_ok=True)
 
 
 def meta_path(checkpoint_path: str, meta_graph_suffix: str = "meta") -> str:

@@ -27,6 +27,7 @@ from ..graph.objects import (
     ObjectGraph,
     encode_graph,
 )
+from ..paths.lookup import make_folders
 from ..paths.read import read
 from ..storage.urls import local_path
 from .fetch import check_tensors, read_tensors
@@ -69,7 +70,7 @@ def write_objects(
     objects = _Objects(tree, save_counter)
     _check_counter(objects)
     prefix = local_path(path)
-    os.makedirs(os.path.dirname(prefix) or os.curdir, exist_ok=True)
+    make_folders(prefix)
     with Writer(prefix, alignment=alignment, sync=sync) as writer:
         for node, variable in objects.variables:
             writer.add(node.attributes[0].checkpoint_key, variable.value())

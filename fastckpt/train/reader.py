@@ -14,6 +14,7 @@ from ..checkpoint import Checkpoint, Stored
 from ..errors import CheckpointError, TensorNotFoundError
 from ..format._record import decode_entry, decode_name, encode_name
 from ..format.dtypes import dtype_of
+from ..paths.lookup import is_folder
 from ..paths.read import read
 from ..paths.state import latest_checkpoint
 from ..storage.urls import local_path
@@ -129,7 +130,7 @@ def load_checkpoint(ckpt_dir_or_file: Path) -> CheckpointReader:
     Raises `ValueError` for a folder without a state file that names an existing checkpoint.
     """
     path = local_path(ckpt_dir_or_file)
-    if not os.path.isdir(path):
+    if not is_folder(path):
         return CheckpointReader(path)
     latest = latest_checkpoint(path)
     if latest is None:

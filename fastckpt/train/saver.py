@@ -18,7 +18,12 @@ from ..bundle.names import STATE_FILE
 from ..bundle.writer import Writer
 from ..checkpoint import Checkpoint
 from ..graph.meta import SaverDef, encode_meta
-from ..paths.lookup import checkpoint_exists, get_checkpoint_mtimes, meta_path
+from ..paths.lookup import (
+    checkpoint_exists,
+    get_checkpoint_mtimes,
+    is_folder,
+    meta_path,
+)
 from ..paths.read import read
 from ..paths.state import make_state, store_state
 from ..storage.stage import replace_file
@@ -260,7 +265,7 @@ class Saver:
         problem = f"Parent directory of {path} doesn't exist, can't save."
         folder = os.path.dirname(path) or os.curdir
         is_v1, is_sharded = self.saver_def.version == SaverDef.V1, self.saver_def.sharded
-        if (is_v1 or is_sharded) and not os.path.isdir(folder):  # as TensorFlow has it
+        if (is_v1 or is_sharded) and not is_folder(folder):  # as TensorFlow has it
             raise ValueError(problem)
         try:
             if is_v1:
@@ -270,7 +275,7 @@ class Saver:
                 for each in variables:
                     writer.add(each.name, each.value())
         except (FileNotFoundError, NotADirectoryError, FileExistsError) as error:
-            if os.path.isdir(folder):
+            if is_folder(folder):
                 raise
             raise ValueError(problem) from error
         return path

@@ -12,7 +12,11 @@ from fastckpt.paths.lookup import (
     checkpoint_files,
     checkpoint_numbers,
     get_checkpoint_mtimes,
+    is_folder,
     is_inside,
+    is_taken,
+    is_there,
+    make_folders,
     meta_path,
     real_prefix,
     remove_checkpoint,
@@ -190,3 +194,42 @@ def test_folder_of_a_checkpoint_is_the_real_one(folder):
     assert is_inside("link", str(folder / "d" / "m"))
     for path in ["m", "d/x/m", "d/../m", "up/m", "/m"]:
         assert not is_inside("d", path)
+
+
+# ---- what is there
+
+
+@pytest.mark.parametrize("spell", [str, os.fsencode, lambda path: f"file://{os.getcwd()}/{path}"])
+def test_path_is_taken_by_an_index_or_a_file(folder, spell):
+    write("m")
+    (folder / "file").touch()
+
+    paths = ["m", "file", "d", "absent", "m.index"]
+    assert [is_taken(spell(path)) for path in paths] == [True, False, False, False, False]
+    assert [is_taken(spell(path), as_file=True) for path in paths] == [
+        True,
+        True,
+        True,
+        False,
+        True,
+    ]
+    with pytest.raises(ValueError, match="not supported"):
+        is_taken("gs://bucket/m")
+
+
+def test_checkpoint_is_there_by_its_index_its_file_or_the_ends_of_its_pattern(folder):
+    write("m")
+    for name in ("old", "a-00000-of-00003", "b-00002-of-00003", "c-00001-of-00003"):
+        (folder / name).touch()
+
+    there = ["m", "old", "a-?????-of-00003", "b-?????-of-00003", "b-00002-of-00003"]
+    absent = ["", "m*", "d", "a", "a-?????-of-00002", "c-?????-of-00003", "m\0", "x-?????-of-00001"]
+    assert [path for path in there + absent if is_there(path)] == there
+
+
+def test_folders_above_a_prefix_are_made(folder):
+    make_folders("new/deep/m")
+    make_folders("new/deep/n")
+    make_folders("m")
+
+    assert is_folder("new/deep") and is_folder("") and not is_folder("new/deep/m")
