@@ -266,12 +266,14 @@ def state_options(parser: ArgumentParser) -> None:
 def state(args: Namespace, out: Output) -> int:
     """The `checkpoint` file says which checkpoint of a folder is the latest. Exits with 1 if a
     checkpoint that it names is not there, or if the latest is not whole."""
+    from ..paths.listing import has_its_files
     from ..paths.lookup import is_there
     from ..paths.state import get_checkpoint_state, split_state_path
-    from ..rescue.state import is_whole, repair_state
 
     folder, name = split_state_path(args.path)
     if args.repair:
+        from ..rescue.state import repair_state
+
         repair_state(folder)
     found = get_checkpoint_state(folder, name)
     if found is None:
@@ -285,7 +287,7 @@ def state(args: Namespace, out: Output) -> int:
         for path, time in zip(paths, times, strict=False)
     ]
     latest = found.model_checkpoint_path
-    is_broken = latest not in missing and not is_whole(latest)
+    is_broken = latest not in missing and not has_its_files(latest)
     text = [f"latest: {latest}{_MARKS[latest in missing, is_broken]}"]
     text += [f"  {each['path']}{'' if each['exists'] else '  (missing)'}" for each in listed]
     if missing:

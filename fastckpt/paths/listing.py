@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..bundle._index import StoredBundle
+from ..bundle.names import index_path, shard_path
+from ..errors import CheckpointError
 from ..format._record import TensorInfo
 from ..storage.urls import Path, local_path
+from ..v1.names import parse_v1
+from .lookup import list_shards
 from .resolve import resolve
 
 if TYPE_CHECKING:
     from ..name_tree import TensorTree
 
-__all__ = ["list_tensors", "tree"]
+__all__ = ["has_its_files", "list_tensors", "tree"]
 
 
 def list_tensors(path: Path) -> list[TensorInfo]:
@@ -44,3 +51,31 @@ def tree(path: Path) -> TensorTree:
     from ..name_tree import grow_tree  # here: listing needs nothing of what it imports
 
     return grow_tree(local_path(path), list_tensors(path))
+
+
+def has_its_files(prefix: str) -> bool:
+    """Return whether the data files of a checkpoint are there and reach to the end of their
+    tensors; for a V1 checkpoint, whether its files are there.
+
+    It looks at no slices of partitioned tensors and, unlike `rescue.state.is_whole`, needs no NumPy
+    for others.
+    """
+    if not os.path.isfile(index_path(prefix)):
+        parts = None if os.path.isfile(prefix) else parse_v1(prefix)
+        if parts is None:
+            return os.path.isfile(prefix)
+        return len(list_shards(parts.prefix, parts.num_shards)) == parts.num_shards
+    try:
+        index = StoredBundle(prefix, backend="pread")
+        count = index.num_shards
+        paths = (shard_path(prefix, number, count) for number in range(count))
+        sizes = [os.stat(path).st_size for path in paths]  # ends at the first that is missing
+        return all(map(partial(_fits, sizes), index.infos()))
+    except (CheckpointError, OSError):
+        return False
+
+
+def _fits(sizes: Sequence[int], info: TensorInfo) -> bool:
+    if info.slices or info.shard is None or info.offset is None:
+        return True
+    return info.shard < len(sizes) and info.offset + info.nbytes <= sizes[info.shard]

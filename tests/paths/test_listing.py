@@ -7,6 +7,7 @@ import pytest
 
 import fastckpt
 from fastckpt import train
+from fastckpt.paths.listing import has_its_files
 from fastckpt.v1.writer import write_v1
 
 
@@ -41,3 +42,23 @@ def test_list_of_what_cannot_be_opened_raises_what_read_raises(folder):
         with pytest.raises(type(ours.value)) as theirs:
             fastckpt.read(path)
         assert str(ours.value) == str(theirs.value)
+
+
+def test_checkpoint_has_its_files_until_one_is_gone_or_cut(folder):
+    tensors = {"a": np.arange(9.0), "s": np.array([b"text", b""], object), "e": np.zeros(0)}
+    fastckpt.write("n", tensors, num_shards=2, alignment=1)
+    write_v1("many", tensors, num_shards=2)
+    files = ["n.data-00000-of-00002", "n.data-00001-of-00002", "n.index", "many-00001-of-00002"]
+
+    for file in files:
+        prefix = "n" if file[0] == "n" else "many-?????-of-00002"
+        assert has_its_files(prefix)
+        os.rename(file, "away")
+        assert not has_its_files(prefix) or file == "n.index"
+        os.rename("away", file)
+    for file in files[:3]:
+        data = (folder / file).read_bytes()
+        os.truncate(file, len(data) - 1)
+        assert not has_its_files("n")
+        (folder / file).write_bytes(data)
+    assert has_its_files("n") and has_its_files("old")
