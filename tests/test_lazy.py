@@ -40,15 +40,28 @@ def test_name_that_is_not_there_is_an_attribute_error(name):
             getattr(package, absent)
 
 
+def test_errors_offers_what_it_defines():
+    errors = fastckpt.errors
+    defined = {
+        name
+        for name, value in vars(errors).items()
+        if getattr(value, "__module__", None) == errors.__name__ and not name.startswith("_")
+    }
+
+    assert set(errors.__all__) == defined
+    assert {each for each in fastckpt.__all__ if each.endswith("Error")} <= defined
+
+
 def test_train_has_no_class_of_another_purpose():
     assert not hasattr(fastckpt.train, "Checkpoint")
 
 
-@pytest.mark.parametrize("name", PACKAGES)
+@pytest.mark.parametrize("name", [*PACKAGES, "fastckpt.errors"])
 def test_star_import_gives_the_public_names(name):
-    names = run(f"from {name} import *; import {name} as p; print(set(p.__all__) - set(globals()))")
+    names = run(f"from {name} import *; print(*[n for n in dir() if not n.startswith('_')])")
 
-    assert names == "set()\n"
+    public = importlib.import_module(name).__all__
+    assert names.split() == sorted(each for each in public if not each.startswith("_"))
 
 
 @pytest.mark.parametrize(

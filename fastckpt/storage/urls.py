@@ -47,7 +47,7 @@ def local_folder(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> s
 
 def find_scheme(path: str) -> str | None:
     """Return the scheme of a URL in lower case, None for a path."""
-    match = _SCHEME.match(path)
+    match = _SCHEME.match(path) if "://" in path else None
     return match[1].lower() if match else None
 
 
