@@ -17,6 +17,7 @@ from ..errors import ChecksumError
 from ..format._record import Entry, TensorInfo
 from ..format.checksum import crc32c
 from ..format.dtypes import DType, dtype_of
+from ..format.shapes import check_rank
 from ..format.slices import to_slices
 from ..parallel import Tally
 from ..paths.read import open_source
@@ -118,6 +119,7 @@ def _add_average(
     dtype = dtype_of(whole.dtype, last.path, f"entry of tensor {name!r}")
     sources = [_SourceTensor(checkpoint, name, dtype) for checkpoint, _ in used]
     shares = [share for _, share in used]
+    check_rank(whole.shape, last.path, f"tensor {name!r}")
     for number, part in enumerate(list_parts(last, name)):
         array = np.empty([length for _, length in part.box], dtype.numpy)
         chunks = zip(*(source.open_part(number, part) for source in sources), strict=True)
