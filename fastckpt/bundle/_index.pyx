@@ -278,18 +278,23 @@ def _list_names(Table table not None, frozenset hidden not None):
 def find_slice_keys(items, path):
     """Return the keys of slices that some of these (key, record) pairs list, and that are keys of
     others. A record that cannot be decoded lists none. `path` is the file of the index."""
-    listed = []
     keys = set()
+    partitioned = []
     for key, record in items:
         if key[:1] == b"\0":  # as the keys of all slices begin
             keys.add(key)
         if key and b"\x3a" in record:  # the tag of the field `slices`
             try:
-                whole = decode_entry(record, path, "entry")
+                partitioned.append((key, decode_entry(record, path, "entry").slices))
             except CheckpointError:  # to be found where the tensor is looked at
                 continue
-            listed.extend([slice_key(key, box) for box in whole.slices])
-    return frozenset(keys.intersection(listed))
+    found = set()
+    for key, slices in partitioned:
+        for box in slices:
+            slice_ = slice_key(key, box)
+            if slice_ in keys:
+                found.add(slice_)
+    return frozenset(found)
 
 
 cdef frozenset _find_hidden_keys(Table table):

@@ -19,8 +19,8 @@ from ..format.slices import Box
 from ..storage.local import File
 from ..storage.stage import Stage
 from ..storage.urls import local_path
+from .commit import build_table, find_obsolete
 from .names import index_path, shard_path
-from .writer import build_table, find_obsolete
 
 __all__ = ["merge"]
 

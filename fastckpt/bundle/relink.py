@@ -26,9 +26,9 @@ from ..format.dtypes import STRING
 from ..graph.objects import GRAPH_KEY
 from ..storage.local import File
 from ..storage.stage import Stage
+from .commit import build_table, find_obsolete
 from .names import index_path, shard_path
 from .tensors import slice_parts
-from .writer import build_table, find_obsolete
 
 __all__ = ["share"]
 

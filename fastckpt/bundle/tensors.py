@@ -78,13 +78,14 @@ def list_parts(stored: Stored, name: str, entry: Entry) -> list[StoredPart]:
     if entry.slices:
         return list(slice_parts(stored, name, entry))
     whole = tuple((0, dim) for dim in entry.shape)
-    return [StoredPart(None, whole, entry, f"tensor {name!r}", entry.crc32c)]
+    return [StoredPart(None, whole, entry, name, entry.crc32c)]
 
 
 def slice_parts(stored: Stored, name: str, whole: Entry) -> Iterator[StoredPart]:
     """Yield the slices of a partitioned tensor, in the order in which its entry lists them.
 
-    Raises `FormatError` for one without an entry of its own, or that does not fit the tensor.
+    Raises `FormatError` for a slice that has no entry of its own or does not fit the tensor, and for
+    an empty one that is listed twice.
     """
     key = encode_name(name)
     empty = set()
@@ -111,7 +112,7 @@ def slice_parts(stored: Stored, name: str, whole: Entry) -> Iterator[StoredPart]
                 f"got dtype {entry.dtype} and shape {entry.shape}"
             )
             raise _fault_of_slice(stored, name, what, problem, Fault.MISMATCH)
-        yield StoredPart(slice_, box, entry, what, entry.crc32c)
+        yield StoredPart(slice_, box, entry, name, entry.crc32c)
 
 
 def _fault_of_slice(
@@ -294,7 +295,7 @@ def _check_tiling(
     for a large array or for a fine grid to check it on.
     """
     dtype = dtype_of(whole.dtype, stored.path, f"entry of tensor {name!r}")
-    needed = math.prod(shape) * dtype.item_size
+    needed = math.prod(shape) * max(1, dtype.item_size)  # of a string, the byte of its length
     if needed > available:
         fault: str | None = f"that takes {needed} bytes, and the data files have {available}"
     else:

@@ -25,17 +25,16 @@ from ..format._record import (
     encode_name,
     slice_key,
 )
-from ..format._table import TableBuilder
 from ..format.checksum import crc32c
 from ..format.dtypes import STRING, DType, dtype_of
 from ..format.slices import WHOLE, Box, find_tiling_fault, resolve
 from ..format.values import encode_value, payload
 from ..parallel import Progress, Tally, count_threads
 from ..storage.local import File
-from ..storage.locks import leftovers
 from ..storage.stage import OutputFile, Stage
 from ..storage.urls import local_path
-from .names import index_path, list_files, shard_path
+from .commit import build_table, find_obsolete
+from .names import index_path, shard_path
 from .tensors import locate
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["Value", "Writer", "build_table", "find_obsolete", "write"]
+__all__ = ["Writer", "write"]
 
 _LARGE: Final = 1 << 20  # bytes; below this a thread costs more than the checksum
 
@@ -366,21 +365,6 @@ def _integer(what: str, value: SupportsIndex) -> int:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{what}: expected an int, got {type(value).__name__}") from None
-
-
-def find_obsolete(prefix: str) -> list[str]:
-    """Return the data files of a prefix, and what dead writers left there."""
-    shards, staged = list_files(prefix)
-    return [*shards, *leftovers(staged)]
-
-
-def build_table(records: Mapping[bytes, bytes], header: bytes) -> bytes:
-    """Return an index of these records."""
-    builder = TableBuilder()
-    builder.add(b"", header)
-    for key in sorted(records):
-        builder.add(key, records[key])
-    return builder.finish()
 
 
 def write(

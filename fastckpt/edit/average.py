@@ -202,7 +202,9 @@ def _average_wide(numbers: Iterable[Array], shares: Sequence[float]) -> Array:
         down = 0.5 ** (1 + len(parts).bit_length())  # weights are below 2; exact for large numbers
         scaled = [values[is_lost] * down for values in parts]
         total[is_lost] = _weigh(scaled, shares) / down
-    return np.clip(total, low, high)
+    np.copyto(total, low, where=total < low)  # not np.clip: it may change the sign of a zero
+    np.copyto(total, high, where=total > high)
+    return total
 
 
 def _read_chunks(entry: Entry, file: File, dtype: DType, step: int, what: str) -> Iterator[Array]:

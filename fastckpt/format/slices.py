@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 WHOLE: Final = -1
+_MAX_CELLS: Final = 1 << 20  # of a grid that borders draw; a byte each
 _GAP: Final = 4096  # bytes; storage reads whole pages, so a smaller gap is read through
 
 Shape = tuple[int, ...]
@@ -60,9 +61,9 @@ def to_slices(box: Box) -> tuple[slice, ...]:
 def find_tiling_fault(shape: Shape, boxes: Sequence[Box]) -> str | None:
     """Return how resolved boxes fail to cover a shape exactly once, or None if they do.
 
-    Works on the grid that the boxes' own borders draw, which is never finer than the elements
-    and, for parts that are cut along axes, has as many cells as there are parts. An empty box
-    covers nothing, but must not be there twice: it has one record.
+    Parts that are cut along axes are checked on the grid that their borders draw, which has as many
+    cells as there are parts. Where the grid would be much finer, the boxes are compared in pairs. An
+    empty box covers nothing, but must not be there twice: it has one record.
     """
     empty = [box for box in boxes if is_empty(box)]
     if len(set(empty)) < len(empty):
@@ -73,15 +74,18 @@ def find_tiling_fault(shape: Shape, boxes: Sequence[Box]) -> str | None:
         np.unique([0, dim, *(edge for box in boxes for edge in (box[axis][0], sum(box[axis])))])
         for axis, dim in enumerate(shape)
     ]
+    cells = math.prod(len(edges) - 1 for edges in borders)
+    if cells > max(_MAX_CELLS, 8 * len(boxes)):
+        return _compare_pairs(shape, [box for box in boxes if not is_empty(box)])
     taken = np.zeros([len(edges) - 1 for edges in borders], dtype=bool)
     for box in boxes:
-        cells = tuple(
+        place = tuple(
             slice(*np.searchsorted(edges, (start, start + length)))
             for edges, (start, length) in zip(borders, box, strict=True)
         )
-        if taken[cells].any():
+        if taken[place].any():
             return f"the slice {spell(box)} overlaps another one"
-        taken[cells] = True
+        taken[place] = True
     if taken.all():
         return None
     hole = np.unravel_index(int(taken.argmin()), taken.shape)
@@ -92,6 +96,19 @@ def find_tiling_fault(shape: Shape, boxes: Sequence[Box]) -> str | None:
 def is_empty(box: Box) -> bool:
     """Return whether a resolved box has no element."""
     return any(length == 0 for _, length in box)
+
+
+def _compare_pairs(shape: Shape, boxes: Sequence[Box]) -> str | None:
+    """Do what `find_tiling_fault` does, in the memory of the boxes: boxes without a common element
+    cover a shape if they have as many elements."""
+    starts = np.array([[start for start, _ in box] for box in boxes], np.int64)
+    ends = starts + np.array([[length for _, length in box] for box in boxes], np.int64)
+    for i, box in enumerate(boxes):
+        shared = (starts[:i] < ends[i]) & (starts[i] < ends[:i])
+        if shared.all(axis=1).any():
+            return f"the slice {spell(box)} overlaps another one"
+    left = math.prod(shape) - sum(math.prod(length for _, length in box) for box in boxes)
+    return f"no slice holds {left} of the elements" if left else None
 
 
 def spell(box: Box) -> str:

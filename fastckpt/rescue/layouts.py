@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from ..bundle.commit import find_obsolete
 from ..bundle.names import index_path, shard_path
 from ..bundle.partial import Remains, check_entry
 from ..bundle.verify import find_problems
-from ..bundle.writer import find_obsolete
 from ..errors import CheckpointError
 from ..format._record import decode_header
 from ..format._table import Table

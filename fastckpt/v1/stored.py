@@ -144,7 +144,7 @@ class StoredV1:
         size = math.prod(shape) * dtype.numpy.itemsize
         entry = Entry(dtype.number, shape, part.shard, 0, size, 0)
         stored = part.stored if tensor.is_partitioned else None
-        return StoredPart(stored, part.box, entry, _spell_part(tensor, part), None)
+        return StoredPart(stored, part.box, entry, tensor.name, None)
 
     def read(self, name: str, entry: Entry | None = None) -> Array:
         """Return a tensor, verified."""

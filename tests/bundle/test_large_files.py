@@ -8,7 +8,7 @@ import os
 import pytest
 
 import fastckpt
-from fastckpt.bundle.writer import build_table
+from fastckpt.bundle.commit import build_table
 from fastckpt.format._record import encode_entry, encode_header
 from fastckpt.format.checksum import crc32c
 

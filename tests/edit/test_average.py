@@ -274,3 +274,89 @@ def test_large_tensors_are_averaged_in_little_memory(tmp_path):
 
     assert peak < 4 * count + (24 << 20)
     assert (read_all(tmp_path / "out")["w"] == expected).all()
+
+
+# ---- no infinity, zero or sign that the sources do not have
+
+
+@pytest.mark.parametrize(
+    ("values", "weights", "expected"),
+    [
+        ([1.7e308, 1.7e308], None, 1.7e308),
+        ([1.7e308, 1.0e308], None, 1.35e308),
+        ([1e308, 1e308, 1e308], None, 1e308),
+        ([-1.7e308, -1.7e308, 1.7e308], None, -1.7e308 / 3),
+        ([5e-324, 5e-324], [0.3, 0.7], 5e-324),
+        ([5e-324] * 4, [1, 0.4, 0.4, 0.4], 5e-324),
+        ([30.0, 30.0], [8e307, 8e307], 30.0),
+        ([30.0, 60.0, 90.0], [1e308, 1e308, 1e308], 60.0),
+        ([0.5, 0.5], [5e-324, 5e-324], 0.5),
+        ([1.0, 2.0], [2e-310, 6e-310], 1.75),
+    ],
+)
+def test_average_near_the_ends_of_a_double(tmp_path, values, weights, expected):
+    paths = [save(tmp_path / str(i), {"x": [value]}) for i, value in enumerate(values)]
+    average(paths, tmp_path / "out", weights=weights)
+    found = read_all(tmp_path / "out")["x"][0]
+    assert found == pytest.approx(expected, rel=1e-14, abs=0)
+    assert min(values) <= found <= max(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "is_negative"),
+    [([-0.0, -0.0], True), ([0.0, -0.0], False), ([0.0, 0.0], False), ([-5e-324, -0.0], True)],
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_sign_of_zero_is_that_of_the_sum(tmp_path, values, is_negative, dtype):
+    paths = [save(tmp_path / str(i), {"x": dtype([value])}) for i, value in enumerate(values)]
+    average(paths, tmp_path / "out")
+    assert np.signbit(read_all(tmp_path / "out")["x"][0]) == is_negative
+
+
+def test_infinities_and_nans_stay_what_they_are(tmp_path):
+    one = save(tmp_path / "1", {"x": [math.inf, -math.inf, math.inf, math.nan, 1.7e308]})
+    two = save(tmp_path / "2", {"x": [1.0, -math.inf, -math.inf, 1.0, math.inf]})
+    average([one, two], tmp_path / "out")
+    np.testing.assert_array_equal(
+        read_all(tmp_path / "out")["x"], [math.inf, -math.inf, math.nan, math.nan, math.inf]
+    )
+
+
+NANS = {
+    "double": np.array([0x7FF4000000000001, 1 << 63, 1], np.uint64).view(np.float64),
+    "single": np.array([0x7FA00001, 0xFFC12345, 0x80000000, 1], np.uint32).view(np.float32),
+    "half": np.array([0x8000, 0x7D01, 0xFE01, 1], np.uint16).view(np.float16),
+    "bfloat16": np.array([0x8000, 0x7FA1, 0xFFC1, 1], np.uint16).view(ml_dtypes.bfloat16),
+    "complex": np.array([complex(-0.0, -0.0), complex(0.0, -0.0)], np.complex64),
+}
+
+
+@pytest.mark.parametrize(
+    ("sources", "weights"), [(["m"], None), (["m"], [3.0]), (["other", "m"], [0, 1])]
+)
+def test_average_of_one_source_is_bit_exact(tmp_path, sources, weights):
+    save(tmp_path / "m", NANS)
+    save(tmp_path / "other", {name: np.ones_like(value) for name, value in NANS.items()})
+    average([tmp_path / source for source in sources], tmp_path / "out", weights=weights)
+    found = read_all(tmp_path / "out")
+    assert {name: array.tobytes() for name, array in found.items()} == {
+        name: array.tobytes() for name, array in NANS.items()
+    }
+
+
+def test_slices_are_looked_up_once_for_each_source(tmp_path, monkeypatch):
+    def make(path):
+        with fastckpt.Writer(path, sync=False) as writer:
+            for i in range(50):
+                writer.add_slice("v", np.full((1, 4), i * 1.0), full_shape=(50, 4), start=(i, 0))
+        return path
+
+    from fastckpt.bundle import tensors
+
+    calls = []
+    decode = tensors.decode_entry
+    monkeypatch.setattr(tensors, "decode_entry", lambda *args: calls.append(1) or decode(*args))
+    average([make(tmp_path / "1"), make(tmp_path / "2")], tmp_path / "out")
+
+    assert len(calls) <= 12 * 50, "each slice asks for all slices"
+    assert read_all(tmp_path / "out")["v"][:, 0].tolist() == list(range(50))
