@@ -88,14 +88,14 @@ def stats(
     which saves a second look at the data. `threads` work at the same time (default: one per CPU,
     up to 8); `progress` is called with the bytes done and their total.
 
-    A tensor that can be viewed takes no memory, any other that of its copy, one per thread. Views
-    are not verified: `Checkpoint.verify` does that. Raises what `read` and
-    `Checkpoint.get_tensor` raise.
+    A tensor that can be viewed takes no memory, any other that of its copy, one per thread. A path
+    is opened with `verify`, so that every tensor is verified; an open checkpoint is taken as it was
+    opened. Raises what `read` and `Checkpoint.get_tensor` raise.
     """
     if isinstance(names, str):
         raise TypeError("expected an iterable of names, got a single str")
     _check_bins(bins)
-    with open_source(path) as checkpoint:
+    with open_source(path, verify=True) as checkpoint:
         infos = checkpoint.infos() if names is None else [checkpoint.info(n) for n in names]
         tally = Tally(progress, (info.nbytes for info in infos))
 

@@ -14,6 +14,7 @@ from fastckpt.checkpoint import TensorSlice
 from fastckpt.errors import AboutTensor
 from fastckpt.format.shapes import MAX_RANK, check_rank
 from fastckpt.format.slices import parse_index
+from fastckpt.storage.kind import AboutData
 
 cnp.import_array()
 
@@ -166,7 +167,7 @@ cdef class BundleReader:
         """Raise what makes an entry unfit for a view."""
         what = _name(name)
         whole = entry_of(entry, self.stored.path, what)
-        with AboutTensor(name):
+        with AboutData(name):
             locate(self.stored, whole, what)
             check_rank(whole.shape, self.stored.path, what)
         raise AssertionError("unreachable")

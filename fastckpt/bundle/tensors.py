@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..checkpoint import Stored, StoredPart
-from ..errors import AboutTensor, ChecksumError, Fault, FormatError, UnsupportedError
+from ..errors import ChecksumError, Fault, FormatError, UnsupportedError
 from ..format._payload import decode_strings, verify_variants
 from ..format._record import Entry, decode_entry, encode_name, slice_key
 from ..format.dtypes import STRING, DType, dtype_of
@@ -27,6 +27,7 @@ from ..format.slices import (
     spell,
 )
 from ..format.values import to_native
+from ..storage.kind import AboutData
 from ..storage.local import File, empty_bytes
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def stored_size(stored: Stored, parts: Iterable[StoredPart]) -> int:
 def read_tensor(stored: Stored, name: str, entry: Entry) -> npt.NDArray[Any]:
     """Return a whole tensor, verified."""
     what = f"tensor {name!r}"
-    with AboutTensor(name):
+    with AboutData(name):
         check_rank(entry.shape, stored.path, what)
         if not entry.slices:
             return _read_plain(stored, entry, what)
@@ -158,7 +159,7 @@ def read_parts(
     """Yield each part of a tensor with its values; see `Stored.read_parts`."""
     parts = slice_parts(stored, name, entry) if entry.slices else list_parts(stored, name, entry)
     for part in parts:
-        with AboutTensor(name):
+        with AboutData(name):
             check_rank(part.entry.shape, stored.path, part.what)
             array = _read_plain(stored, part.entry, part.what)
         yield part, array
@@ -167,7 +168,7 @@ def read_parts(
 def read_region(stored: Stored, name: str, entry: Entry, region: Region) -> npt.NDArray[Any]:
     """Return a region of a tensor. Only the bytes that it needs are read, and not verified."""
     what = f"tensor {name!r}"
-    with AboutTensor(name):
+    with AboutData(name):
         check_rank(entry.shape, stored.path, what)
         if not entry.slices:
             return _read_runs(stored, entry, region, what)
@@ -181,7 +182,7 @@ def read_region(stored: Stored, name: str, entry: Entry, region: Region) -> npt.
 
 def verify_tensor(stored: Stored, name: str, entry: Entry) -> None:
     """Verify a tensor's bytes, slice by slice if it has some, in the memory of one chunk."""
-    with AboutTensor(name):
+    with AboutData(name):
         if not entry.slices:
             _verify_plain(stored, entry, f"tensor {name!r}")
             return

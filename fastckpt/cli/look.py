@@ -153,13 +153,13 @@ def show_options(parser: ArgumentParser) -> None:
 
 
 def show(args: Namespace, out: Output) -> int:
-    """A part is read by itself: only the bytes that it needs. Quote brackets from the shell."""
+    """The tensor is verified first, also for a part. Quote brackets from the shell."""
     import numpy as np
 
     from ..analysis.stats import summarize
     from ..paths.read import read
 
-    with read(args.path) as checkpoint:
+    with read(args.path, verify=True) as checkpoint:
         name, index = _split_index(args.name, checkpoint)
         info = checkpoint.info(name)
         if info.tf_dtype in ("variant", "resource"):

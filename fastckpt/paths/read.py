@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..bundle.reader import Bundle
 from ..checkpoint import Checkpoint
+from ..errors import CheckpointError
 from ..parallel import Tally, batches, ordered_map
+from ..storage.kind import explain
 from ..storage.urls import Path, local_path
 from .resolve import resolve
 
@@ -49,10 +51,19 @@ def read(
     Tensors of a version 1 checkpoint are decoded each time: always copies, always verified,
     whatever the options.
 
-    Raises `FileNotFoundError` that names near misses, `FormatError` and `ChecksumError`;
-    `ValueError` for an empty path and for a URL of another scheme.
+    Raises `FileNotFoundError` that names near misses; `FormatError` and `ChecksumError`, which say
+    what the file is if it is of another format; `ValueError` for an empty path and for a URL of
+    another scheme.
     """
     name = local_path(path)
+    try:
+        return _open(name, verify, backend, mode)
+    except CheckpointError as error:
+        explain(error)
+        raise
+
+
+def _open(name: str, verify: bool, backend: Backend, mode: Mode) -> Checkpoint:
     with suppress(FileNotFoundError, NotADirectoryError):  # most paths are prefixes
         return Bundle(name, verify=verify, backend=backend, mode=mode)
     found = resolve(name)

@@ -8,13 +8,14 @@ from typing import Final
 from ..bundle.names import STATE_FILE, index_path, strip_suffix
 from ..errors import suggest
 from ..format.magic import guess_format, recognise
+from ..storage.kind import read_head
 from ..storage.urls import local_path
 from ..text import name_some, quote
 from ..v1.names import parse_v1
 from .examine import examine_v1, examine_v2, report_renamed
 from .findings import Diagnosis, Finding, Notes
 from .folder import examine_folder, report_strangers
-from .survey import Survey, read_head
+from .survey import Survey
 
 __all__ = ["Diagnosis", "Finding", "doctor"]
 

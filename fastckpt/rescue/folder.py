@@ -10,12 +10,13 @@ from ..bundle.names import STATE_FILE
 from ..errors import FormatError
 from ..paths.lookup import is_there, meta_path
 from ..paths.state import CheckpointState, encode_state, last_part, read_state
+from ..storage.kind import find_kind
 from ..text import name_some, quote
 from .examine import examine_v1, examine_v2, report_renamed
 from .findings import Notes, command
 from .saves import report_conversion, report_leftovers, report_temporary
 from .state import is_whole, rebuild_state
-from .survey import Survey, find_kind, subfolders_with_checkpoints
+from .survey import Survey, subfolders_with_checkpoints
 
 __all__ = ["examine_folder", "report_strangers"]
 

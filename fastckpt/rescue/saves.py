@@ -167,5 +167,5 @@ def _report_parts(notes: Notes, parts: Parts, remove: str) -> None:
         "a save of TensorFlow, interrupted before its parts were merged",
         parts.folder,
         why + ("The checkpoint from before is in place." if has_old else ""),
-        f"{command('complete', parts.prefix)}  # merges them, if no process is saving",
+        f"{command('doctor', parts.prefix, '--complete')}  # merges them, if no process saves",
     )

@@ -11,17 +11,15 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from ..bundle.names import STATE_FILE, index_path, strip_suffix
-from ..format.magic import HEAD_SIZE, FileKind, guess_format, recognise, strip_download_suffix
+from ..format.magic import guess_format, strip_download_suffix
 from ..paths.resolve import SAVED_MODEL_FILES
-from ..storage.local import File
+from ..storage.kind import read_head
 from ..storage.staged import split_staged
 from ..v1.names import parse_v1
 
 __all__ = [
     "Staged",
     "Survey",
-    "find_kind",
-    "read_head",
     "subfolders_with_checkpoints",
     "temp_folder_prefix",
 ]
@@ -206,22 +204,6 @@ def temp_folder_prefix(name: str) -> str | None:
     """Return the prefix whose save made a temporary folder; None for other folders."""
     match = _TEMP_FOLDER.fullmatch(name)
     return match["prefix"] if match else None
-
-
-def read_head(path: str) -> tuple[bytes, int]:
-    """Return the first bytes of a file and its size. Raises `OSError`, also for what is no regular
-    file."""
-    file = File(path)
-    try:
-        return file.read(0, min(HEAD_SIZE, file.size), "head"), file.size
-    finally:
-        file.close()
-
-
-def find_kind(path: str) -> FileKind | None:
-    """Return what a file is that may be no checkpoint. Raises `OSError`."""
-    head, size = read_head(path)
-    return recognise(head, size, os.path.basename(path))
 
 
 def subfolders_with_checkpoints(here: Survey) -> Iterator[str]:

@@ -201,3 +201,23 @@ def test_objects_are_a_tree_or_none(call, golden, source):
     assert "model/_functional/_operations/2/moving_mean" in found["variables"]
     assert call("objects", keras)[1].startswith("root\n")
     assert "no object graph" in call("objects", source)[1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("show", "w"), ("show", "w[0:2]"), ("stats",), ("stats", "--check"), ("stats", "w")],
+    ids=" ".join,
+)
+def test_what_is_printed_was_verified(call, tmp_path, arguments):
+    verb, *rest = arguments
+    fastckpt.write(tmp_path / "m", {"w": np.arange(64, dtype=np.float32), "v": np.ones(3)})
+    data = tmp_path / "m.data-00000-of-00001"
+    content = bytearray(data.read_bytes())
+    content[100] ^= 0x40
+    data.write_bytes(content)
+
+    status, out, err = call(verb, tmp_path / "m", *rest)
+
+    assert (status, out) == (2, "")
+    assert "tensor 'w'" in err and "CRC-32C" in err
+    assert call("show", tmp_path / "m", "v")[0] == 0
