@@ -12,6 +12,7 @@ from ..bundle._index import StoredBundle
 from ..bundle.names import index_path, shard_path
 from ..errors import CheckpointError
 from ..format._record import TensorInfo
+from ..storage.kind import explained
 from ..storage.urls import Path, local_path
 from ..v1.names import parse_v1
 from .lookup import list_shards
@@ -30,7 +31,11 @@ def list_tensors(path: Path) -> list[TensorInfo]:
     NumPy is imported for version 1 and for partitioned tensors, and when the NumPy dtype of a
     `TensorInfo` is asked for. Raises what `read` raises.
     """
-    name = local_path(path)
+    with explained():
+        return _list(local_path(path))
+
+
+def _list(name: str) -> list[TensorInfo]:
     with suppress(FileNotFoundError, NotADirectoryError):  # most paths are prefixes
         return StoredBundle(name, backend="pread").infos()
     found = resolve(name)
@@ -38,7 +43,7 @@ def list_tensors(path: Path) -> list[TensorInfo]:
         return StoredBundle(found.prefix, backend="pread").infos()
     from .read import read  # here: V1 needs NumPy
 
-    with read(path) as checkpoint:
+    with read(name) as checkpoint:
         return checkpoint.infos()
 
 

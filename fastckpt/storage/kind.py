@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import AboutTensor, CheckpointError, Fault
@@ -11,7 +13,7 @@ from .local import File
 if TYPE_CHECKING:
     from ..format.magic import FileKind
 
-__all__ = ["AboutData", "explain", "find_kind", "read_head"]
+__all__ = ["AboutData", "explain", "explained", "find_kind", "read_head"]
 
 
 def read_head(path: str) -> tuple[bytes, int]:
@@ -46,6 +48,16 @@ def explain(error: CheckpointError) -> None:
         return
     if kind is not None and not error.problem.endswith(kind.why):
         error.problem += f": this is {kind.name}. {kind.why}"
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Have `explain` complete the errors that leave the block."""
+    try:
+        yield
+    except CheckpointError as error:
+        explain(error)
+        raise
 
 
 class AboutData(AboutTensor):

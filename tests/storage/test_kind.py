@@ -16,14 +16,22 @@ OF_ANOTHER_FORMAT = [name for name in STRANGERS if name not in ("my_state", "sav
 
 
 @pytest.mark.parametrize("name", OF_ANOTHER_FORMAT)
-@pytest.mark.parametrize("suffix", ["", ".index", ".meta"])
-def test_exception_says_what_the_file_is(tmp_path, name, suffix):
+@pytest.mark.parametrize(
+    ("suffix", "verb"),
+    [
+        ("", fastckpt.read),
+        (".index", fastckpt.read),
+        (".index", fastckpt.list_tensors),
+        (".meta", fastckpt.read_meta),
+    ],
+)
+def test_exception_says_what_the_file_is(tmp_path, name, suffix, verb):
     content, words, _ = STRANGERS[name]
     path = tmp_path / f"file{suffix}"
     path.write_bytes(content)
 
     with pytest.raises(fastckpt.CheckpointError) as caught:
-        fastckpt.read_meta(path) if suffix == ".meta" else fastckpt.read(path)
+        verb(path)
 
     assert words in str(caught.value)
     assert str(caught.value).count("this is") == 1
