@@ -58,6 +58,8 @@ class ReadStream(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         view = view[: max(0, self._size - self._position)]
+        if not view:
+            return 0
         try:
             self._file.read_into(view, self._start + self._position, "bytes")
         except Exception as error:

@@ -1,5 +1,9 @@
 """What every format can hold: each dtype there and back, bit for bit, or an error that names it."""
 
+import errno
+import os
+from contextlib import closing
+
 import h5py
 import numpy as np
 import pytest
@@ -22,7 +26,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastckpt
+from fastckpt.errors import Fault
+from fastckpt.interop.base import Budget, as_format_error, parsing
 from fastckpt.interop.convert import convert
+from fastckpt.storage.streams import ReadStream, open_file
 
 CASES = [(format, row) for format in SUFFIXES for row in FIXED]
 SHAPES = [(), (1,), (257,), (3, 1, 5), (0,), (2, 0, 3)]
@@ -201,3 +208,75 @@ def test_any_names_come_back_or_are_refused(tmp_path, format, names):
         return
 
     assert after == before
+
+
+# ---- Memory and errors of other libraries
+
+
+def test_budget_is_a_multiple_of_the_source_and_a_spare():
+    budget = Budget("path", 1000)
+    spare = 64 << 20
+
+    budget.check("tensor 'x'", 8 * 1000 + spare)
+    budget.check_objects("tensor 'x'", 1000, 64)
+    budget.check_objects("tensor 'x'", 64 * 1000 + spare, 1)
+    for check in (
+        lambda: budget.check("tensor 'x'", 8 * 1000 + spare + 1),
+        lambda: budget.check_objects("tensor 'x'", 64 * 1000 + spare + 1, 1),
+    ):
+        with pytest.raises(
+            fastckpt.FormatError, match="^path: tensor 'x': .* 1000 bytes"
+        ) as raised:
+            check()
+        assert raised.value.fault is Fault.TOO_LARGE
+
+
+def test_budget_of_the_caller_replaces_both_bounds():
+    budget = Budget("path", 10**9, 100)
+
+    budget.check("x", 100)
+    budget.check_objects("x", 10, 10)
+    with pytest.raises(fastckpt.FormatError):
+        budget.check("x", 101)
+    with pytest.raises(fastckpt.FormatError):
+        budget.check_objects("x", 101, 1)
+
+
+class OddError(Exception):
+    """What a library may raise that nobody knows."""
+
+
+@pytest.mark.parametrize("error", [OddError("why"), KeyError("why"), RecursionError("why")])
+def test_any_exception_of_a_parser_is_a_format_error_with_its_cause(error):
+    with pytest.raises(fastckpt.FormatError, match="^path: what: .*why") as raised:
+        with as_format_error("path", "what"):
+            raise error
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        fastckpt.UnsupportedError("path", "what", "why"),
+        MemoryError(),
+        KeyboardInterrupt(),
+        OSError(errno.EIO, "input/output error"),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_errors_that_mean_something_pass_a_parser(error):
+    with pytest.raises(type(error)) as raised, as_format_error("path", "what"):
+        raise error
+    assert raised.value is error
+
+
+def test_error_of_a_stream_comes_before_that_of_its_parser(tmp_path):
+    (tmp_path / "file").write_bytes(b"x" * 100)
+    with closing(open_file(str(tmp_path / "file"))) as file:
+        stream = ReadStream(file)
+        os.truncate(tmp_path / "file", 10)
+
+        shrank = pytest.raises(fastckpt.FormatError, match="shrank")
+        with shrank, parsing("path", "what", stream):
+            stream.read(100)
+            raise OddError("no sense in zeros")

@@ -5,6 +5,7 @@ import pytest
 from formats import VALUES, lists, load_back, names_in
 
 import fastckpt
+from fastckpt.interop.checkpoint import CheckpointSource
 from fastckpt.interop.convert import convert
 
 
@@ -69,3 +70,29 @@ def test_checkpoint_is_converted_into_itself(source):
 
     expected = {"global_step" if name == "step" else name: v for name, v in VALUES.items()}
     assert lists(fastckpt.load(source)) == lists(expected)
+
+
+# ---- Which files are its own
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("m.index", True),
+        ("m.data-00000-of-00002", True),
+        ("alias/m.data-00001-of-00002", True),
+        ("m.data-00002-of-00003", False),
+        ("m", False),
+        ("m.npz", False),
+        ("other/m.index", False),
+    ],
+)
+def test_checkpoint_owns_its_index_and_data_files(tmp_path, path, own):
+    with fastckpt.Writer(tmp_path / "m", num_shards=2) as writer:
+        writer.add("a", np.zeros(2))
+        writer.add("b", np.zeros(2))
+    (tmp_path / "alias").symlink_to(tmp_path)
+    (tmp_path / "other").mkdir()
+
+    with fastckpt.read(tmp_path / "m") as checkpoint:
+        assert CheckpointSource(checkpoint, is_readable=False).owns(str(tmp_path / path)) is own

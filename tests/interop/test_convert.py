@@ -1,5 +1,8 @@
 """`convert`: what is asked of it, and which tensors come out under which names."""
 
+import os
+import shutil
+import socket
 import sys
 
 import numpy as np
@@ -159,3 +162,143 @@ def test_progress_counts_the_bytes_up_to_their_total(source, tmp_path):
     convert(source, tmp_path / "a.npz", progress=lambda done, total: calls.append((done, total)))
 
     assert calls == [(12, 68), (60, 68), (68, 68)]
+
+
+# ---- Sources that the target would replace
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@each_format
+@pytest.mark.parametrize("name", ["m.index", "m.data-00001-of-00002"])
+@pytest.mark.parametrize("how", ["same", "linked folder", "dots", "hard link"])
+def test_file_of_the_source_is_not_replaced(tmp_path, format, name, how):
+    (tmp_path / "run").mkdir()
+    with fastckpt.Writer(tmp_path / "run" / "m", num_shards=2) as writer:
+        for key, value in VALUES.items():
+            writer.add(key, value)
+    (tmp_path / "alias").symlink_to(tmp_path / "run")
+    os.link(tmp_path / "run" / name, tmp_path / "hard")
+    places = {
+        "same": tmp_path / "run" / name,
+        "linked folder": tmp_path / "alias" / name,
+        "dots": tmp_path / "alias" / ".." / "run" / name,
+        "hard link": tmp_path / "hard",
+    }
+    before = contents(tmp_path)
+
+    with pytest.raises(ValueError, match=r"would be replaced, and is a file of .*m"):
+        convert(tmp_path / "run" / "m", places[how], format=format)
+
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("folder", "prefix", "file"),
+    [
+        ("v1_plain", "model.ckpt-3", "model.ckpt-3"),
+        ("v1_sharded", "model.ckpt-5", "model.ckpt-5-00001-of-00003"),
+        ("v1_sharded", "model.ckpt-5-?????-of-00003", "model.ckpt-5-00002-of-00003"),
+    ],
+)
+def test_file_of_a_version_1_source_is_not_replaced(golden, tmp_path, folder, prefix, file):
+    shutil.copytree(golden / folder, tmp_path / "run")
+    before = contents(tmp_path)
+
+    with pytest.raises(ValueError, match="would be replaced, and is a file of"):
+        convert(tmp_path / "run" / prefix, tmp_path / "run" / file, format="npz")
+
+    assert contents(tmp_path) == before
+
+
+def test_source_under_the_name_of_an_index_is_not_replaced(source, tmp_path):
+    convert(source, tmp_path / "m.index", format="npz")
+    before = contents(tmp_path)
+
+    with pytest.raises(ValueError, match=r"m\.index: would be replaced"):
+        convert(tmp_path / "m.index", tmp_path / "m", format="checkpoint")
+
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["step/0", "step/.zarray", ".zgroup"])
+def test_file_in_a_zarr_group_that_is_read_is_not_replaced(source, tmp_path, name):
+    convert(source, tmp_path / "a.zarr")
+    before = contents(tmp_path)
+
+    with pytest.raises(ValueError, match="would be replaced, and is a file of"):
+        convert(tmp_path / "a.zarr", tmp_path / "a.zarr" / name, format="npz")
+
+    assert contents(tmp_path) == before
+
+
+# ---- Odd files
+
+
+def make_pipe(path):
+    os.mkfifo(path)
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        folder = os.open(path.parent, os.O_RDONLY)
+        server.bind(f"/proc/self/fd/{folder}/{path.name}")
+        os.close(folder)
+
+
+def make_device(path):
+    path.symlink_to("/dev/null")
+
+
+ODD = [(make_pipe, "a pipe"), (make_socket, "a socket"), (make_device, "a device")]
+each_odd = pytest.mark.parametrize(("make", "kind"), ODD)
+
+
+@each_odd
+@pytest.mark.parametrize("suffix", [*SUFFIXES.values(), ".keras", ".ckpt"])
+def test_odd_file_as_a_source_is_an_error_at_once(tmp_path, make, kind, suffix):
+    make(tmp_path / f"a{suffix}")
+
+    with pytest.raises(OSError, match=kind) as raised:
+        convert(tmp_path / f"a{suffix}", tmp_path / "out.npz")
+    assert raised.value.filename == str(tmp_path / f"a{suffix}")
+
+
+@each_odd
+@each_format
+def test_odd_file_as_a_target_stays_as_it_is(source, tmp_path, make, kind, format):
+    target = tmp_path / f"a{SUFFIXES[format]}"
+    make(target)
+    mode = target.lstat().st_mode
+
+    with pytest.raises(OSError, match=f"{kind}|something else than a zarr group"):
+        convert(source, target)
+
+    assert target.lstat().st_mode == mode
+    assert sorted(each.name for each in tmp_path.iterdir() if "source" not in each.name) == [
+        target.name
+    ]
+
+
+@each_format
+def test_folder_as_a_source_of_another_format_is_an_error(tmp_path, format):
+    (tmp_path / f"a{SUFFIXES[format]}").mkdir()
+
+    with pytest.raises((OSError, fastckpt.CheckpointError)):
+        convert(tmp_path / f"a{SUFFIXES[format]}", tmp_path / "out.npz")
+
+
+@pytest.mark.parametrize("format", ["npz", "safetensors", "hdf5"])
+def test_link_to_a_file_is_that_file(source, tmp_path, format):
+    convert(source, tmp_path / "blob", format=format)
+    (tmp_path / "snapshot").mkdir()
+    link = tmp_path / "snapshot" / f"a{SUFFIXES[format]}"
+    link.symlink_to("../blob")
+
+    convert(link, tmp_path / "b.ckpt")
+
+    assert lists(fastckpt.load(tmp_path / "b.ckpt")) == lists(VALUES)

@@ -1,9 +1,11 @@
 """The layout of weights that Keras reads and writes."""
 
+import zipfile
+
 import h5py
 import numpy as np
 import pytest
-from formats import keras_file, round_trip
+from formats import keras_file, lists, round_trip
 from fresh import run
 
 import fastckpt
@@ -125,3 +127,65 @@ KERAS = """
 @pytest.mark.tensorflow
 def test_keras_loads_what_came_from_keras_through_a_checkpoint(tmp_path):
     assert run(KERAS, tmp_path, timeout=120).split() == ["True", "True"]
+
+
+# ---- The archive of a Keras 3 model
+
+
+def write_archive(path, weights, **options):
+    """What Keras 3 saves, with a file of weights."""
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", weights)
+
+
+def make_weights(path):
+    with h5py.File(path, "w") as file:
+        file["layers/dense/vars/0"] = np.arange(6.0).reshape(2, 3)
+        file["optimizer/vars/0"] = np.int64(3)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model", "model.zip"])
+def test_archive_of_keras_gives_its_weights_by_their_paths(tmp_path, name):
+    write_archive(tmp_path / name, make_weights(tmp_path / "w.h5"))
+
+    convert(tmp_path / name, tmp_path / "a.ckpt")
+
+    found = lists(fastckpt.load(tmp_path / "a.ckpt"))
+    assert found == {"layers/dense/vars/0": [[0, 1, 2], [3, 4, 5]], "optimizer/vars/0": 3}
+
+
+@pytest.mark.parametrize(
+    ("weights", "options"),
+    [
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), {}),
+        (b"", {}),
+        (bytes(1 << 20), {"compression": zipfile.ZIP_DEFLATED}),
+    ],
+    ids=["broken", "empty", "packed"],
+)
+def test_archive_of_keras_without_weights_is_named(tmp_path, target, weights, options):
+    write_archive(tmp_path / "model.keras", weights, **options)
+
+    with pytest.raises(fastckpt.CheckpointError, match=r"model\.keras: .*"):
+        convert(tmp_path / "model.keras", target)
+
+
+def test_weights_that_claim_more_than_the_archive_has_are_broken(tmp_path, target):
+    weights = make_weights(tmp_path / "w.h5")
+    write_archive(tmp_path / "model.keras", weights)
+    data = (tmp_path / "model.keras").read_bytes()
+    size = len(weights).to_bytes(4, "little")
+    (tmp_path / "model.keras").write_bytes(data.replace(size, b"\xff\xff\xff\x7f"))
+
+    with pytest.raises(fastckpt.FormatError, match="weights of the Keras model"):
+        convert(tmp_path / "model.keras", target)
+
+
+def test_archive_of_keras_is_only_read(source, tmp_path):
+    with pytest.raises(ValueError, match="expected one of npz, .* got 'keras'"):
+        convert(source, tmp_path / "a.keras")
+
+    assert not (tmp_path / "a.keras").exists()
