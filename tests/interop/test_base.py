@@ -248,9 +248,9 @@ class OddError(Exception):
 
 @pytest.mark.parametrize("error", [OddError("why"), KeyError("why"), RecursionError("why")])
 def test_any_exception_of_a_parser_is_a_format_error_with_its_cause(error):
-    with pytest.raises(fastckpt.FormatError, match="^path: what: .*why") as raised:
-        with as_format_error("path", "what"):
-            raise error
+    broken = pytest.raises(fastckpt.FormatError, match="^path: what: .*why")
+    with broken as raised, as_format_error("path", "what"):
+        raise error
     assert raised.value.__cause__ is error
 
 
