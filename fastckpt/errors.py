@@ -50,7 +50,8 @@ class CheckpointError(Exception):
 
     `path` is the file, `what` the thing in it, `offset` its place in bytes (None if there is
     none), `tensor` the name of the tensor that is concerned (None if it is more than one),
-    `problem` what was expected and found, `fault` the kind of fault.
+    `problem` what was expected and found, `fault` the kind of fault, `kind` the format that the
+    file has instead (None if it is not known).
     """
 
     usual_fault = Fault.MALFORMED
@@ -72,6 +73,7 @@ class CheckpointError(Exception):
         self.tensor = tensor
         self.offset = offset
         self.fault = fault or self.usual_fault
+        self.kind: str | None = None
 
     def __str__(self) -> str:
         place = "" if self.offset is None else f" at {self.offset}"

@@ -85,7 +85,7 @@ def list_parts(stored: Stored, name: str, entry: Entry) -> list[StoredPart]:
 def slice_parts(stored: Stored, name: str, whole: Entry) -> Iterator[StoredPart]:
     """Yield the slices of a partitioned tensor, in the order in which its entry lists them.
 
-    Raises `FormatError` for a slice that has no entry of its own or does not fit the tensor, and for
+    Raises `FormatError` for a slice without an entry of its own or outside of the tensor, and for
     an empty one that is listed twice.
     """
     key = encode_name(name)

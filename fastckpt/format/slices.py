@@ -62,8 +62,8 @@ def find_tiling_fault(shape: Shape, boxes: Sequence[Box]) -> str | None:
     """Return how resolved boxes fail to cover a shape exactly once, or None if they do.
 
     Parts that are cut along axes are checked on the grid that their borders draw, which has as many
-    cells as there are parts. Where the grid would be much finer, the boxes are compared in pairs. An
-    empty box covers nothing, but must not be there twice: it has one record.
+    cells as there are parts. Where the grid would be much finer, the boxes are compared in pairs.
+    An empty box covers nothing, but must not be there twice: it has one record.
     """
     empty = [box for box in boxes if is_empty(box)]
     if len(set(empty)) < len(empty):

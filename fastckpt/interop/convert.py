@@ -130,7 +130,7 @@ def _recognise(path: str) -> str:
             return name
     name = _by_suffix(path) or _CHECKPOINT
     if name != _CHECKPOINT and found is not None and found.name != _ZIP:
-        todo = found.todo.format(path=repr(path))
+        todo = found.todo.format(path=repr(path), literal=ascii(path))
         raise FormatError(path, "file", f"expected {name}, got {found.name}; {todo}")
     return name
 

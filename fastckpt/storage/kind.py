@@ -46,7 +46,8 @@ def explain(error: CheckpointError) -> None:
         kind = find_kind(error.path)
     except (CheckpointError, OSError, ValueError):
         return
-    if kind is not None and not error.problem.endswith(kind.why):
+    if kind is not None and error.kind is None:
+        error.kind = kind.name
         error.problem += f": this is {kind.name}. {kind.why}"
 
 
