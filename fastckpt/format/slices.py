@@ -21,6 +21,7 @@ __all__ = [
     "Runs",
     "Selection",
     "byte_runs",
+    "compare_pairs",
     "find_tiling_fault",
     "is_empty",
     "overlap",
@@ -76,7 +77,7 @@ def find_tiling_fault(shape: Shape, boxes: Sequence[Box]) -> str | None:
     ]
     cells = math.prod(len(edges) - 1 for edges in borders)
     if cells > max(_MAX_CELLS, 8 * len(boxes)):
-        return _compare_pairs(shape, [box for box in boxes if not is_empty(box)])
+        return compare_pairs(shape, boxes)
     taken = np.zeros([len(edges) - 1 for edges in borders], dtype=bool)
     for box in boxes:
         place = tuple(
@@ -98,9 +99,12 @@ def is_empty(box: Box) -> bool:
     return any(length == 0 for _, length in box)
 
 
-def _compare_pairs(shape: Shape, boxes: Sequence[Box]) -> str | None:
-    """Do what `find_tiling_fault` does, in the memory of the boxes: boxes without a common element
-    cover a shape if they have as many elements."""
+def compare_pairs(shape: Shape, boxes: Sequence[Box]) -> str | None:
+    """Do what `find_tiling_fault` does, but for empty boxes, in the memory of the boxes.
+
+    Boxes without a common element cover a shape if they have as many elements.
+    """
+    boxes = [box for box in boxes if not is_empty(box)]
     starts = np.array([[start for start, _ in box] for box in boxes], np.int64)
     ends = starts + np.array([[length for _, length in box] for box in boxes], np.int64)
     for i, box in enumerate(boxes):

@@ -10,6 +10,7 @@ from fastckpt.format.slices import (
     WHOLE,
     Region,
     byte_runs,
+    compare_pairs,
     find_tiling_fault,
     overlap,
     parse_index,
@@ -115,6 +116,7 @@ def test_fault_is_found_where_a_count_of_every_element_finds_one(seed):
     shape = tuple(rng.randint(1, 5) for _ in range(rng.randint(1, 3)))
     boxes = cut(shape, rng)
     assert find_tiling_fault(shape, boxes) is None
+    assert compare_pairs(shape, boxes) is None
 
     for _ in range(10):
         broken = list(boxes)
@@ -131,6 +133,7 @@ def test_fault_is_found_where_a_count_of_every_element_finds_one(seed):
             )
         is_exact = (count_coverage(shape, broken) == 1).all()
         assert (find_tiling_fault(shape, broken) is None) == is_exact
+        assert (compare_pairs(shape, broken) is None) == is_exact
 
 
 def test_array_without_elements_is_covered_by_anything():
