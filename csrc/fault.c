@@ -35,7 +35,7 @@ fck_fault fck_fault_of_field(fck_reader r, fck_status status) {
   }
 }
 
-/* The messages within a record. What a field of one means is in kFields. */
+/* The messages within a record; kFields has their fields. */
 typedef enum message_kind {
   kHeader,
   kVersion,
@@ -97,7 +97,7 @@ static bool is_refused(field_kind kind, uint64_t value, fck_status status) {
   return false;
 }
 
-/* What is looked for, and what was met on the way. */
+/* The state of a search for a fault. */
 typedef struct search {
   fck_status status;
   uint64_t rank; /* dimensions so far: those of a shape that is there twice add up */

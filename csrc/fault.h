@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The numbers behind a status, for messages: what was wanted and what was found.
+ * The numbers behind a status, for messages: how much was wanted and how much was found.
  *
- * A decoder returns a status and nothing else, so that good input pays nothing. These functions
- * read what it refused once more, as far as the fault. Where a status has no numbers both are 0:
+ * A decoder returns only a status, so that good input pays nothing. These functions read refused
+ * bytes a second time, up to the fault. Both numbers are 0 for a status that has none:
  *
  *   status            wanted                         found
  *   FCK_E_TRUNCATED   bytes that are needed          bytes that are left
@@ -36,19 +36,19 @@ typedef enum fck_message {
   FCK_MESSAGE_SLICES, /* an entry's slices only, as fck_entry_next_slice reads them */
 } fck_message;
 
-/* What fck_read_field refused. */
+/* The fault of a field that fck_read_field refused. */
 fck_fault fck_fault_of_field(fck_reader r, fck_status status);
 
-/* What the decoder of a message refused. */
+/* The fault of a message that its decoder refused. */
 fck_fault fck_fault_of_message(fck_reader message, fck_message kind, fck_status status);
 
-/* What fck_block_open refused. */
+/* The fault of a block that fck_block_open refused. */
 fck_fault fck_fault_of_block(const uint8_t *data, size_t size, fck_status status);
 
-/* What fck_block_verify refused; `offset` is its *error_offset. */
+/* The fault of an entry that fck_block_verify refused; `offset` is its *error_offset. */
 fck_fault fck_fault_of_block_entry(const fck_block *block, size_t offset, fck_status status);
 
-/* What fck_strings_decode_lengths refused. */
+/* The fault of a payload that fck_strings_decode_lengths refused. */
 fck_fault fck_fault_of_strings(fck_reader payload, size_t count, fck_status status);
 
 #endif /* FASTCKPT_FAULT_H_ */

@@ -23,7 +23,7 @@
 #define FCK_MUST_CHECK
 #endif
 
-/* What can be wrong. The numbers are part of the interface with _status.pxd. */
+/* Status codes. Their numbers are part of the interface with _status.pxd. */
 typedef enum fck_status {
   FCK_OK = 0,
   FCK_E_MEMORY = 1,     /* the allocator refused */

@@ -24,7 +24,7 @@ fck_status fck_block_builder_reset(fck_block_builder *b) {
   b->last_key.size = 0;
   b->since_restart = 0;
   b->entry_count = 0;
-  return fck_append_fixed32(&b->restarts, 0); /* an empty block has one restart, too */
+  return fck_append_fixed32(&b->restarts, 0); /* even an empty block has one restart */
 }
 
 static size_t shared_size(const fck_buf *last_key, const uint8_t *key, size_t key_size) {

@@ -1,4 +1,4 @@
-"""The verbs that check: against checksums, against what should be there, against each other."""
+"""The verbs that verify, diagnose and compare checkpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def verify_options(parser: ArgumentParser) -> None:
 
 
 def verify(args: Namespace, out: Output) -> int:
-    """Exits with 1 if a byte is not the one that was written."""
+    """Exits with 1 if a checksum does not match."""
     from ..paths.read import read
 
     begin = perf_counter()
@@ -44,16 +44,16 @@ def verify(args: Namespace, out: Output) -> int:
 
 def doctor_options(parser: ArgumentParser) -> None:
     parser.add_argument("path", help="any file or folder")
-    parser.add_argument("--verify", action="store_true", help="read every byte, too")
+    parser.add_argument("--verify", action="store_true", help="also read every byte")
     then = parser.add_mutually_exclusive_group()
     then.add_argument("--salvage", metavar="OUT", help="write every tensor that still verifies")
     then.add_argument("--complete", action="store_true", help="finish an interrupted save")
-    then.add_argument("--discard", action="store_true", help="remove what one left")
+    then.add_argument("--discard", action="store_true", help="remove what an interrupted save left")
     parser.add_argument("-f", "--force", action="store_true", help="replace what is at OUT")
 
 
 def doctor(args: Namespace, out: Output) -> int:
-    """Exits with 1 if there is something to do. The options but --verify do it."""
+    """Exits with 1 if there is something to do. All options but --verify do it."""
     from . import rescue
 
     if args.salvage is not None:
@@ -119,7 +119,7 @@ def report(args: Namespace, out: Output) -> int:
     from ..storage.urls import local_path
 
     if is_taken(args.out, as_file=True) and not args.force:
-        raise FileExistsError(17, "there is such a file already; --force replaces it", args.out)
+        raise FileExistsError(17, "file already exists (use --force to replace it)", args.out)
     with out.progress("reading") as progress:
         write(args.src, args.out, other=args.diff, threads=args.threads, progress=progress)
     size = os.path.getsize(local_path(args.out))

@@ -1,7 +1,7 @@
-"""The verbs that write: a new checkpoint of one or several others.
+"""The verbs that write a new checkpoint from one or several others.
 
-They refuse to replace a checkpoint without --force. With it they do it as every save does: what was
-there stays until all of the new one is there, and whoever reads the old one goes on reading it.
+Without --force they refuse to replace a checkpoint. With it they commit as every save does: the old
+checkpoint stays until the new one is complete, and its open readers go on reading it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _DST: Final = "the prefix of the new checkpoint"
 
 
 def check_free(dst: str, force: bool) -> None:
-    """Raise `FileExistsError` for a checkpoint that must not be replaced."""
+    """Raise `FileExistsError` if there is a checkpoint at `dst`, unless `force` is set."""
     if is_taken(dst) and not force:
-        raise FileExistsError(17, "there is such a checkpoint already; --force replaces it", dst)
+        raise FileExistsError(17, "checkpoint already exists (use --force to replace it)", dst)
 
 
 def _add_force(parser: ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def _add_paths(parser: ArgumentParser, *, shares: bool = False) -> None:
 
 
 def _finish(out: Output, dst: str) -> int:
-    """Say what was written."""
+    """Report the checkpoint that was written."""
     infos = list_tensors(dst)
     size = sum(info.nbytes for info in infos)
     document = {"written": dst, "tensors": len(infos), "nbytes": size}
@@ -56,13 +56,13 @@ def _add_rules(parser: ArgumentParser) -> None:
     add("--map", action="append", default=[], metavar="OLD=NEW", help="one name; repeatable")
     add("--map-file", metavar="FILE", help="names: a JSON object, or lines of OLD, a tab, NEW")
     add("--regex", nargs=2, action="append", default=[], metavar=("PATTERN", "REPLACEMENT"))
-    add("--drop-prefix", metavar="P", help="take it away where a name begins with it")
-    add("--add-prefix", metavar="P", help="put it before every name")
+    add("--drop-prefix", metavar="P", help="remove this prefix from names that have it")
+    add("--add-prefix", metavar="P", help="prepend this to every name")
 
 
 class _Rules:
-    """The function of a name that the options make, in the order in which --help has them. A name
-    that is mapped is not changed by the others. `unmet` are those that were not asked for yet."""
+    """The renaming function that the options define, applied in the order of --help. The other
+    rules do not change a name that --map has. `unmet` are the mapped names not seen so far."""
 
     def __init__(self, args: Namespace) -> None:
         from ..rules import make_renamer
@@ -144,13 +144,13 @@ def subset_options(parser: ArgumentParser) -> None:
     repeatable: dict[str, Any] = {"action": "append", "metavar": "GLOB"}
     parser.add_argument("--include", help="names to keep; * also crosses /", **repeatable)
     parser.add_argument("--exclude", help="names to leave out", **repeatable)
-    help = "leave out what only an optimizer needs"
+    help = "leave out the tensors that only an optimizer needs"
     parser.add_argument("--drop-optimizer", action="store_true", help=help)
 
 
 def subset(args: Namespace, out: Output) -> int:
-    """Only a new index is written; data files without a tensor that stays are left out. With --copy
-    the new data files have only the bytes of what stays."""
+    """Only a new index is written; data files without a remaining tensor are left out. With --copy
+    the new data files have only the bytes of the remaining tensors."""
     from ..edit.rename import rename as write
 
     if not (args.include or args.exclude or args.drop_optimizer):
@@ -165,8 +165,8 @@ def subset(args: Namespace, out: Output) -> int:
 
 
 def _dropped(args: Namespace, checkpoint: Any) -> set[str]:
-    """Return the names that are left out. As for `fastckpt.subset`, the object graph goes only
-    where --exclude says so."""
+    """Return the names to leave out. As in `fastckpt.subset`, the object graph is left out only if
+    --exclude says so."""
     from ..graph.objects import GRAPH_KEY
     from ..rules import match_globs
 
@@ -227,8 +227,8 @@ def align_options(parser: ArgumentParser) -> None:
 
 
 def align(args: Namespace, out: Output) -> int:
-    """Where all do so already the data files are shared by hard link; otherwise they are written
-    anew. With an alignment of 1 they are packed as TensorFlow packs them."""
+    """If every tensor is aligned already, the data files are shared by hard link; otherwise they
+    are rewritten. An alignment of 1 packs them as TensorFlow does."""
     from ..edit.rename import align as write
 
     check_free(args.dst, args.force)
@@ -242,12 +242,12 @@ def align(args: Namespace, out: Output) -> int:
 
 def reshard_options(parser: ArgumentParser) -> None:
     _add_paths(parser)
-    parser.add_argument("num_shards", type=int, metavar="N", help="how many data files")
+    parser.add_argument("num_shards", type=int, metavar="N", help="number of data files")
     parser.add_argument("--alignment", type=int, default=64, metavar="BYTES", help="default: 64")
 
 
 def reshard(args: Namespace, out: Output) -> int:
-    """Bytes are copied, and verified."""
+    """Bytes are copied and verified."""
     from ..edit.rename import reshard as write
 
     check_free(args.dst, args.force)
@@ -259,14 +259,14 @@ def reshard(args: Namespace, out: Output) -> int:
 def average_options(parser: ArgumentParser) -> None:
     parser.add_argument("src", nargs="+", help="checkpoints, or with --last one folder")
     parser.add_argument("dst", help=_DST)
-    parser.add_argument("--last", type=int, metavar="N", help="the newest N of the state file")
+    parser.add_argument("--last", type=int, metavar="N", help="the newest N of its state file")
     parser.add_argument("--weights", metavar="W,W,...", help="one per checkpoint")
     _add_force(parser)
 
 
 def average(args: Namespace, out: Output) -> int:
-    """Sums are in float64 and rounded once; dtypes stay. What is not a floating-point or complex
-    number is that of the last checkpoint."""
+    """Sums are computed in float64 and rounded once; dtypes stay. Tensors that are not
+    floating-point or complex are copied from the last checkpoint."""
     from ..edit.average import average as write
 
     check_free(args.dst, args.force)
@@ -278,14 +278,14 @@ def average(args: Namespace, out: Output) -> int:
 
 
 def _last(folders: list[str], number: int) -> list[str]:
-    """Return the newest checkpoints that a folder's state file names."""
+    """Return the newest checkpoints of a folder, by its state file."""
     from ..paths.state import get_checkpoint_state
 
     if number < 1 or len(folders) != 1:
         raise ValueError("--last N: expected a number of 1 or more, and one folder")
     state = get_checkpoint_state(folders[0])
     if state is None:
-        raise FileNotFoundError(2, "there is no state file in that folder", folders[0])
+        raise FileNotFoundError(2, "no state file in that folder", folders[0])
     paths = list(state.all_model_checkpoint_paths) or [state.model_checkpoint_path]
     if len(paths) < number:
         raise ValueError(f"{folders[0]}: expected {number} checkpoints, got {len(paths)}")
@@ -326,12 +326,12 @@ def convert_options(parser: ArgumentParser) -> None:
 
 
 def convert(args: Namespace, out: Output) -> int:
-    """Tensor by tensor, exact to the bit; a tensor that the format cannot hold is an error. Exits
-    with 1 if --map names a tensor that is not there."""
+    """Converts tensor by tensor, exact to the bit. A tensor that the format cannot hold is an
+    error. Exits with 1 if --map names a tensor that does not exist."""
     from ..interop.convert import convert as write
 
     if is_taken(args.dst, as_file=True) and not args.force:
-        raise FileExistsError(17, "there is such a file already; --force replaces it", args.dst)
+        raise FileExistsError(17, "file already exists (use --force to replace it)", args.dst)
     rules = _Rules(args)
     options = {name: getattr(args, name) for name in ("format", "include", "exclude", "names")}
     with out.progress("converting") as progress:

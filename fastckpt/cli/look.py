@@ -1,4 +1,4 @@
-"""The verbs that look: what is in a checkpoint, in its numbers, its graph and its state file."""
+"""The verbs that show tensors, statistics, graphs and state files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add_path(parser: ArgumentParser) -> None:
 
 
 def info_document(info: TensorInfo) -> dict[str, Any]:
-    """Return what JSON has of a tensor."""
+    """Return the JSON document of a tensor."""
     return {
         "name": info.name,
         "dtype": info.tf_dtype,
@@ -92,8 +92,8 @@ def ls(args: Namespace, out: Output) -> int:
 
 
 def _matching(infos: Iterable[TensorInfo], globs: Sequence[str]) -> list[TensorInfo]:
-    """Return what matches one of some globs. A name that is there stands for itself, whatever
-    brackets it has."""
+    """Return the tensors that match any of the globs. An existing name matches itself, even with
+    brackets in it."""
     from fnmatch import translate
 
     pattern = re.compile("|".join(translate(glob) for glob in globs))
@@ -153,7 +153,7 @@ def show_options(parser: ArgumentParser) -> None:
 
 
 def show(args: Namespace, out: Output) -> int:
-    """The tensor is verified first, also for a part. Quote brackets from the shell."""
+    """The tensor is verified first, also for a part. Quote brackets for the shell."""
     import numpy as np
 
     from ..analysis.stats import summarize
@@ -212,7 +212,7 @@ def _describe(summary: TensorStats) -> Iterator[str]:
 
 def _draw(histogram: Histogram) -> str:
     top = max(histogram.counts) or 1
-    # what is there at all shows: only an empty bin is blank
+    # rounded up, so that only an empty bin is blank
     heights = (-(-each * (len(_BARS) - 1) // top) for each in histogram.counts)
     low, high = _spell_number(histogram.low), _spell_number(histogram.high)
     return f"{low} |{''.join(_BARS[height] for height in heights)}| {high}"
@@ -232,8 +232,8 @@ def stats_options(parser: ArgumentParser) -> None:
 
 
 def stats(args: Namespace, out: Output) -> int:
-    """Least, largest, mean and standard deviation of what is finite; NaNs and infinities are
-    counted. Of strings they are those of the lengths, of complex numbers of the magnitudes."""
+    """Min, max, mean and standard deviation of the finite values; counts of NaNs and infinities.
+    For strings these describe the lengths, for complex numbers the magnitudes."""
     from ..analysis.stats import stats as compute
 
     infos = list_tensors(args.path)
@@ -260,12 +260,14 @@ def _stats_row(each: TensorStats) -> tuple[str, ...]:
 
 def state_options(parser: ArgumentParser) -> None:
     parser.add_argument("path", help="a folder, or its state file")
-    parser.add_argument("--repair", action="store_true", help="write it anew, of what is there")
+    parser.add_argument(
+        "--repair", action="store_true", help="rewrite it from the checkpoints that exist"
+    )
 
 
 def state(args: Namespace, out: Output) -> int:
-    """The `checkpoint` file says which checkpoint of a folder is the latest. Exits with 1 if a
-    checkpoint that it names is not there, or if the latest is not whole."""
+    """The `checkpoint` file names the latest checkpoint of a folder. Exits with 1 if a checkpoint
+    that it names is missing, or if the latest is not whole."""
     from ..paths.listing import has_its_files
     from ..paths.lookup import is_there
     from ..paths.state import get_checkpoint_state, split_state_path
@@ -277,7 +279,7 @@ def state(args: Namespace, out: Output) -> int:
         repair_state(folder)
     found = get_checkpoint_state(folder, name)
     if found is None:
-        raise FileNotFoundError(2, "there is no state file", os.path.join(folder, name))
+        raise FileNotFoundError(2, "no state file", os.path.join(folder, name))
     paths = found.all_model_checkpoint_paths or (found.model_checkpoint_path,)
     times = found.all_model_checkpoint_timestamps or (None,) * len(paths)
     named = dict.fromkeys([found.model_checkpoint_path, *paths])
@@ -361,7 +363,7 @@ def objects_options(parser: ArgumentParser) -> None:
 
 
 def objects(args: Namespace, out: Output) -> int:
-    """The tree of what tf.train.Checkpoint or Keras saved, and the readable names of variables."""
+    """The tree of objects that tf.train.Checkpoint or Keras saved, and their readable names."""
     from ..paths.read import read
 
     with read(args.path) as checkpoint:
@@ -370,7 +372,7 @@ def objects(args: Namespace, out: Output) -> int:
     if out.is_json:
         out.emit({"path": args.path, "has_graph": graph is not None, "variables": variables}, [])
     elif graph is None:
-        out.lines([f"{args.path}: no object graph: the names of its tensors are all there is"])
+        out.lines([f"{args.path}: no object graph; it has tensor names only"])
     elif args.variables:
         out.table(("variable", "tensor"), list(variables.items()), left=2)
     else:

@@ -19,13 +19,12 @@ from .verbs import MISTAKE, MODULES, VERBS, did_you_mean, make_parser
 
 __all__ = ["main"]
 
-_PIPE_CLOSED: Final = 141  # what a shell says of a process that SIGPIPE ended
+_PIPE_CLOSED: Final = 141  # a shell's status of a process that SIGPIPE ended
 _INTERRUPTED: Final = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command, given without the program's name (default: the process's own), and return the
-    exit status."""
+    """Run a command line without the program's name (default: `sys.argv`), return its status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -88,7 +87,7 @@ def _report_unknown_verb(verb: str) -> int:
     from ..paths.lookup import checkpoint_exists
     from ..storage.urls import find_scheme
 
-    message = f"fastckpt: there is no verb {verb!r}{did_you_mean(verb, MODULES)}"
+    message = f"fastckpt: unknown verb {verb!r}{did_you_mean(verb, MODULES)}"
     if find_scheme(verb) is not None or checkpoint_exists(verb):
         message += f"; to list that checkpoint: fastckpt ls {quote(verb)}"
     print(f"{printable(message)}\ntry 'fastckpt --help'", file=sys.stderr)
@@ -96,7 +95,7 @@ def _report_unknown_verb(verb: str) -> int:
 
 
 def _report(error: Exception, paths: Sequence[Any]) -> int:
-    """Print what went wrong and, of a path that cannot be opened, what `doctor` says to do."""
+    """Print the error and, for a path that cannot be opened, the advice of `doctor`."""
     print(f"fastckpt: {printable(_spell(error))}", file=sys.stderr)
     about_paths = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FormatError)
     if isinstance(error, (*about_paths, UnsupportedError)):
@@ -114,7 +113,7 @@ def _spell(error: Exception) -> str:
 
 
 def _advise(paths: Sequence[Any]) -> list[str]:
-    """Return what to do about the paths that cannot be opened."""
+    """Return what `doctor` advises for the paths that cannot be opened."""
     from ..rescue.doctor import doctor
 
     advice: list[str] = []

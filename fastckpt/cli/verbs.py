@@ -1,8 +1,8 @@
 """The verbs of the command line, and the parsers of their arguments.
 
 A verb is two functions of the module that `VERBS` names: ``VERB_options`` adds its arguments to a
-parser, ``VERB`` does it with the public functions of the package and returns the exit status. Only
-the module of the verb that was typed is imported, and that imports what it needs when it needs it.
+parser, ``VERB`` runs it with the public functions of the package and returns the exit status. Only
+the module of the requested verb is imported, and imports other modules as it needs them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ VERBS: Final = {
         "show": ("look", "print a tensor, or a part of it, and its statistics"),
         "stats": ("look", "print the statistics of all tensors"),
         "state": ("look", "print a folder's state file, or repair it"),
-        "meta": ("look", "print what a .meta graph holds"),
+        "meta": ("look", "print the contents of a .meta graph"),
         "objects": ("look", "print the object graph of TensorFlow 2 and Keras"),
     },
     "Check": {
         "verify": ("check", "read every byte and compare all checksums"),
-        "doctor": ("check", "explain what is wrong with a path, and what to do"),
+        "doctor": ("check", "explain what is wrong with a path and what to do"),
         "diff": ("check", "compare two checkpoints"),
         "report": ("check", "write one HTML page about a checkpoint, or about two"),
     },
@@ -43,7 +43,7 @@ VERBS: Final = {
         "subset": ("edit", "keep some of the tensors"),
         "alias": ("edit", "give tensors further names"),
         "merge": ("edit", "make one checkpoint of several"),
-        "align": ("edit", "begin every tensor at a multiple of so many bytes"),
+        "align": ("edit", "align every tensor to a number of bytes"),
     },
     "Write anew": {
         "reshard": ("edit", "change the number of data files"),
@@ -59,12 +59,12 @@ MODULES: Final = {verb: row for verbs in VERBS.values() for verb, row in verbs.i
 
 
 def list_verbs() -> list[str]:
-    """Return the verbs, in the order in which --help has them."""
+    """Return the verbs in the order of --help."""
     return list(MODULES)
 
 
 def make_parser(verb: str) -> tuple[argparse.ArgumentParser, Any]:
-    """Return the parser of a verb's arguments, and the function that does it."""
+    """Return the argument parser of a verb and the function that runs it."""
     name, summary = MODULES[verb]
     module = import_module(f".{name}", __package__)
     options, run = getattr(module, f"{verb}_options"), getattr(module, verb)
@@ -80,7 +80,7 @@ def make_parser(verb: str) -> tuple[argparse.ArgumentParser, Any]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that says which option may have been meant."""
+    """An argument parser that suggests the option closest to an unknown one."""
 
     def error(self, message: str) -> NoReturn:
         unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0]
@@ -90,7 +90,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that names what may have been meant; "" for nothing."""
+    """Return ", did you mean X?" for the closest known word; "" if none is close."""
     from difflib import get_close_matches
 
     close = get_close_matches(word, list(known), n=1)

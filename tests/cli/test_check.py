@@ -69,6 +69,6 @@ def test_report_writes_a_page_and_does_not_replace_one(call, source, tmp_path):
     assert (status, out.split(":")[0]) == (0, page)
     assert b"<!doctype html>" in (tmp_path / "r.html").read_bytes()
     status, _, error = call("report", source, page)
-    assert status == 2 and "--force replaces it" in error
+    assert status == 2 and "use --force to replace it" in error
     status, out, _ = call("report", source, page, "--force", "--json")
     assert json.loads(out) == {"written": page, "nbytes": (tmp_path / "r.html").stat().st_size}
