@@ -243,13 +243,15 @@ cdef class StoredBundle:
                               f"expected a shard below {self.num_shards}, got {number}",
                               fault=Fault.MISMATCH)
         path = shard_path(self.prefix, number, self.num_shards)
+        file = None
         try:
             file = File(path, stays_open=len(self.shards) < _MAX_OPEN)
         except FileNotFoundError:
-            raise FileNotFoundError(
-                errno.ENOENT, f"data file {number + 1} of {self.num_shards} is missing", path,
-            ) from None
-        if not table.file.is_current():
+            if table.file.is_current():
+                raise FileNotFoundError(
+                    errno.ENOENT, f"data file {number + 1} of {self.num_shards} is missing", path,
+                ) from None
+        if file is None or not table.file.is_current():
             raise CheckpointError(
                 self.path, "index",
                 "expected the file that was opened, got another one or none: the checkpoint was "

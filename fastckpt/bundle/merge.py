@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import partial
 
 from ..format._record import (
     Entry,
@@ -19,7 +18,7 @@ from ..format.slices import Box
 from ..storage.local import File
 from ..storage.stage import Stage
 from ..storage.urls import local_path
-from .commit import build_table, find_obsolete
+from .commit import build_table, commit
 from .names import index_path, shard_path
 
 __all__ = ["merge"]
@@ -47,7 +46,7 @@ def merge(prefixes: Sequence[str | os.PathLike[str]], path: str | os.PathLike[st
         if not merged.shards:
             stage.create(shard_path(target, 0, 1))
         stage.commit_file.append(merged.build_index())
-        stage.commit(partial(find_obsolete, target))
+        commit(stage, target, max(1, len(merged.shards)))
 
 
 class _MergedIndex:

@@ -8,7 +8,6 @@ are made of the new name. Nothing is decoded, and nothing of the data is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import cast
 
 from ..checkpoint import Stored
@@ -26,7 +25,7 @@ from ..format.dtypes import STRING
 from ..graph.objects import GRAPH_KEY
 from ..storage.local import File
 from ..storage.stage import Stage
-from .commit import build_table, find_obsolete
+from .commit import build_table, commit
 from .names import index_path, shard_path
 from .tensors import slice_parts
 
@@ -64,7 +63,7 @@ def share(
             index.put(encode_name(GRAPH_KEY), record)
         stage.commit_file.append(index.build(count))
         _check_current(source, files.values())
-        stage.commit(partial(find_obsolete, target))
+        commit(stage, target, count)
 
 
 def _stage_file(stage: Stage, file: File, path: str, link: bool) -> None:

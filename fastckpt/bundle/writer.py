@@ -10,7 +10,6 @@ import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from heapq import heapreplace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex
@@ -31,9 +30,10 @@ from ..format.slices import WHOLE, Box, find_tiling_fault, resolve
 from ..format.values import encode_value, payload
 from ..parallel import Progress, Tally, count_threads
 from ..storage.local import File
+from ..storage.locks import TIMEOUT
 from ..storage.stage import OutputFile, Stage
 from ..storage.urls import local_path
-from .commit import build_table, find_obsolete
+from .commit import build_table, commit
 from .names import index_path, shard_path
 from .tensors import locate
 
@@ -59,9 +59,12 @@ class Writer:
 
     Use it as a context manager: leaving the block commits, and an exception discards all.
     Nothing appears under the final names before the commit. A checkpoint that stood there is
-    replaced: its index goes first, so that nobody finds an old index over new data.
+    replaced, and its permissions stay. Whoever reads the prefix finds the old one or the new one at
+    every moment, if the file system has hard links; without them there is none for an instant.
+    Others that save into the folder are waited for, at most `timeout` seconds.
 
-    Raises `ValueError` for an empty or duplicate name and for slices that do not tile their
+    Raises `TimeoutError` then, `OSError` if there is something else than files under the names, and
+    `ValueError` for an empty or duplicate name and for slices that do not tile their
     tensor, `TypeError` for a value that has no DataType.
     """
 
@@ -72,6 +75,7 @@ class Writer:
         num_shards: int = 1,
         alignment: int = 64,
         sync: bool = True,
+        timeout: float = TIMEOUT,
     ) -> None:
         self.path = local_path(path)
         self._num_shards = _integer("num_shards", num_shards)
@@ -81,6 +85,7 @@ class Writer:
         if alignment < 1:
             raise ValueError(f"alignment: expected 1 or more, got {alignment}")
         self._sync = sync
+        self._timeout = timeout
         self._records: dict[bytes, bytes] = {}  # key -> entry, as the index will have them
         self._partitioned: dict[bytes, _Partitioned] = {}
         self._stage: Stage | None = None
@@ -212,7 +217,7 @@ class Writer:
             index = self._build_index()
             stage = self._open_stage()
             stage.commit_file.append(index)
-            stage.commit(partial(find_obsolete, self.path))
+            commit(stage, self.path, self._num_shards)
         finally:
             self.abort()
 
@@ -276,8 +281,10 @@ class Writer:
         if self._is_closed:
             raise ValueError(f"{self.path}: the writer is closed")
         if self._stage is None:
-            stage = self._stage = Stage(index_path(self.path), sync=self._sync)
             try:
+                stage = self._stage = Stage(
+                    index_path(self.path), sync=self._sync, timeout=self._timeout
+                )
                 self._shards = [
                     stage.create(shard_path(self.path, shard, self._num_shards))
                     for shard in range(self._num_shards)
@@ -376,15 +383,17 @@ def write(
     sync: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
+    timeout: float = TIMEOUT,
 ) -> None:
     """Write a mapping of names to values as a checkpoint, in the mapping's order.
 
     Every name and value is looked at before the first byte is written. `num_shards`,
-    `alignment`, `sync` and what is raised are as for `Writer`. With more than one of `threads`
-    (default: one per CPU, up to 8), checksums are computed beside the writing; an array must
-    not change meanwhile. `progress` is called with the bytes done and their total.
+    `alignment`, `sync`, `timeout` and what is raised are as for `Writer`. With more than one of
+    `threads` (default: one per CPU, up to 8), checksums are computed beside the writing; an array
+    must not change meanwhile. `progress` is called with the bytes done and their total.
     """
-    with Writer(path, num_shards=num_shards, alignment=alignment, sync=sync) as writer:
+    writer = Writer(path, num_shards=num_shards, alignment=alignment, sync=sync, timeout=timeout)
+    with writer:
         writer.add_all(tensors, threads=threads, progress=progress)
 
 

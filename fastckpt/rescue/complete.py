@@ -3,9 +3,10 @@
 A save stages its files as ``<name>.tmp-<token>``, moves the old commit file to ``.old-<token>``,
 renames the data files and then the commit file (`storage.stage`, `Layout`). Wherever that was
 interrupted, the staged commit file and the data files, each staged still or renamed already, are
-the new checkpoint if every checksum says so. A file in its final place counts as renamed only while
-there is no commit file, or the old one is aside. To complete a save its files are staged again as
-links and committed as by any save, so that a second interruption loses nothing either.
+the new checkpoint if every checksum says so. A shard of V1, which has none over all shards, counts
+as renamed only while there is no last shard, or the old one is aside. To complete a save its files
+are staged again as links and committed as by any save, so that a second interruption loses nothing
+either.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from dataclasses import dataclass
 
 from ..bundle.names import strip_suffix
 from ..errors import CheckpointError, Fault
-from ..storage.local import File, sync_path
+from ..storage.local import File
 from ..storage.locks import exclusive, leftovers
 from ..storage.stage import Stage
 from ..storage.staged import aside_path, staged_path
+from ..storage.system import sync_path
 from ..storage.urls import local_path
 from ..v1.names import parse_v1
 from .layouts import BundleLayout, Layout, Problem, V1Layout, check_is_latest
@@ -76,7 +78,8 @@ class Interrupted:
     def find_data(self) -> Iterator[tuple[str, str]]:
         """Yield (path now, final path) of the new data files. Raises `FileNotFoundError`."""
         staged = set(self.files)
-        is_renaming = bool(self.aside) or not os.path.lexists(self.layout.commit_path)
+        is_renaming = self.layout.has_checksums or bool(self.aside)
+        is_renaming = is_renaming or not os.path.lexists(self.layout.commit_path)
         for number, final in enumerate(self.layout.list_data(self.commit)):
             source = staged_path(final, self.token)
             if source in staged:
@@ -187,7 +190,7 @@ def _commit_again(save: Interrupted) -> None:
                     raise CheckpointError(file.path, "data file", problem, fault=Fault.CHANGED)
             for chunk in commit.chunks(0, commit.size, "commit file"):
                 stage.commit_file.append(chunk)
-            stage.commit(lambda: layout.find_obsolete(leftovers(save.files)))
+            layout.finish(stage, len(places), save.files)
 
 
 def discard(prefix: Path) -> bool:

@@ -8,13 +8,13 @@ each other, so no checksum tells an old one from a new one.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from ..bundle.commit import find_obsolete
+from ..bundle.commit import commit
 from ..bundle.names import index_path, shard_path
 from ..bundle.partial import Remains, check_entry
 from ..bundle.verify import find_problems
@@ -22,6 +22,8 @@ from ..errors import CheckpointError
 from ..format._record import decode_header
 from ..format._table import Table
 from ..storage.local import File
+from ..storage.locks import leftovers
+from ..storage.stage import Stage
 from ..v1.names import v1_pattern, v1_shard_path
 from ..v1.reader import V1Checkpoint
 
@@ -44,6 +46,11 @@ class Layout(Protocol):
         """The file whose presence makes the checkpoint complete."""
         ...
 
+    @property
+    def has_checksums(self) -> bool:
+        """Whether the commit file tells the right data files from others."""
+        ...
+
     def list_data(self, commit: str) -> Iterator[str]:
         """Yield the final paths of all other files, by the commit file that stands at `commit`.
         Their number is what a file says: make no list of it before they were looked for."""
@@ -59,8 +66,9 @@ class Layout(Protocol):
         `is_renaming` says that a later save may have replaced some of them."""
         ...
 
-    def find_obsolete(self, staged: Iterable[str]) -> list[str]:
-        """Return what a commit makes obsolete; `staged` are the files of dead writers."""
+    def finish(self, stage: Stage, num_data: int, left: Sequence[str]) -> None:
+        """Commit what was staged, with so many data files. `left` are the files of dead writers
+        that this makes obsolete."""
         ...
 
 
@@ -73,6 +81,10 @@ class BundleLayout:
     @property
     def commit_path(self) -> str:
         return index_path(self.path)
+
+    @property
+    def has_checksums(self) -> bool:
+        return True
 
     def list_data(self, commit: str) -> Iterator[str]:
         with closing(File(commit)) as file:
@@ -93,8 +105,8 @@ class BundleLayout:
             raise fault  # a disk that fails now may not fail again
         return fault is None
 
-    def find_obsolete(self, staged: Iterable[str]) -> list[str]:
-        return find_obsolete(self.path)
+    def finish(self, stage: Stage, num_data: int, left: Sequence[str]) -> None:
+        commit(stage, self.path, num_data)
 
 
 def _shard_of(prefix: str, number: int, count: int | None) -> str:
@@ -133,6 +145,10 @@ class V1Layout:
             return self.prefix
         return v1_shard_path(self.prefix, self.count - 1, self.count)
 
+    @property
+    def has_checksums(self) -> bool:
+        return False
+
     def list_data(self, commit: str) -> Iterator[str]:
         count = self.count or 1
         return (v1_shard_path(self.prefix, shard, count) for shard in range(count - 1))
@@ -145,8 +161,8 @@ class V1Layout:
     def is_kept(self, aside: str, *, is_renaming: bool) -> bool:
         return not is_renaming
 
-    def find_obsolete(self, staged: Iterable[str]) -> list[str]:
-        return list(staged)
+    def finish(self, stage: Stage, num_data: int, left: Sequence[str]) -> None:
+        stage.commit(lambda: leftovers(left))
 
 
 def check_is_latest(commit_path: str, saved: int) -> None:

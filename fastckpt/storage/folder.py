@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Final
 
 from ..errors import UnsupportedError
-from .local import sync_path
-from .locks import exclusive, is_locked
+from .locks import TIMEOUT, Living, exclusive, is_alive
 from .stage import OutputFile
 from .staged import split_staged, staged_path
+from .system import sync_path
 
 __all__ = [
     "Staging",
@@ -128,17 +128,21 @@ class Staging:
     a folder at `path`, unless `replaces_folder`, or something else that is no regular file.
     """
 
-    def __init__(self, path: str, *, replaces_folder: bool = False) -> None:
+    def __init__(
+        self, path: str, *, replaces_folder: bool = False, timeout: float = TIMEOUT
+    ) -> None:
         self._path = os.path.normpath(path)  # "a.zarr/" is renamed to "a.zarr"
         self._parent = os.path.dirname(self._path) or os.curdir
+        self._timeout = timeout
+        self._living = Living()
         self._lock: OutputFile | None = None
-        with exclusive(self._parent):  # until it is locked it looks like a dead one's
+        with exclusive(self._parent, timeout):  # until it is locked it looks like a dead one's
             _clean(self._path)
             kind = find_kind(path)
             if kind == "folder" and not replaces_folder:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
             self._mode = stat.S_IMODE(os.stat(path).st_mode) if kind else None
-            self._folder = staged_path(self._path, os.urandom(8).hex())
+            self._folder = staged_path(self._path, self._living.token)
             os.mkdir(self._folder, _PRIVATE if kind else _PUBLIC)
             try:
                 self._lock = OutputFile(os.path.join(self._folder, _LOCK))
@@ -170,13 +174,14 @@ class Staging:
 
     def _commit(self) -> None:
         _sync(self.new, self._mode)
-        with exclusive(self._parent):
+        with exclusive(self._parent, self._timeout):
             if os.path.isdir(self._path) and os.path.isdir(self.new):
                 os.replace(self._path, os.path.join(self._folder, _OLD))
             os.replace(self.new, self._path)
         sync_path(self._parent)
 
     def _discard(self) -> None:
+        self._living.end()
         if self._lock is not None:
             self._lock.close()
         _restore(self._folder, self._path)
@@ -192,7 +197,7 @@ def _clean(path: str) -> None:
         if (split_staged(name) or "")[:1] != (base,) or not _is_own_folder(left):
             continue
         if is_abandoned(left):
-            doomed = staged_path(path, os.urandom(8).hex())
+            doomed = staged_path(path, Living().token)
             with suppress(OSError):  # on Windows, where a living one's cannot be renamed
                 os.replace(left, doomed)
                 _restore(doomed, path)
@@ -201,7 +206,9 @@ def _clean(path: str) -> None:
 
 def is_abandoned(folder: str) -> bool:
     """Return whether a path is a staging folder in which no living process works."""
-    return _is_own_folder(folder) and not is_locked(os.path.join(folder, _LOCK))
+    parts = split_staged(folder)
+    token = parts[1] if parts else ""
+    return _is_own_folder(folder) and not is_alive(token, [os.path.join(folder, _LOCK)])
 
 
 def find_replaced(folder: str, path: str) -> str | None:

@@ -1,10 +1,8 @@
-"""Bytes in: regular files that are read by position or mapped. The only user of `mmap`."""
+"""Local files: read by position or mapped (the only user of `mmap`), and the store of them."""
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import CheckpointError, Fault, FormatError
 from ..format.checksum import crc32c
+from .locks import TIMEOUT
+from .stage import Stage, replace_file
+from .system import READ, is_file, is_network, list_folder, open_regular
 
 if sys.platform != "win32":
     from ._map import Map
@@ -20,23 +21,17 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["File", "empty_bytes", "is_network", "sync_path"]
+__all__ = ["LOCAL", "File", "LocalStore", "empty_bytes"]
 
 _CHUNK: Final = 256 * 1024  # read or written and checksummed while it is in the CPU's cache
-_READ_FLAGS: Final = (
-    os.O_RDONLY
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_NONBLOCK", 0)  # opening a FIFO must not wait for its writer
-)
 
 
 class File:
     """A regular file that is read by position: safe to share between threads and after fork.
 
     `size` is what it was when it was opened. `identity` changes when another file takes the
-    path. Without `stays_open` it is opened anew for each read, for who has thousands of files.
-    Raises `OSError` as `open` does.
+    path. With `stays_open=False` it is reopened for every read, which bounds descriptors when there
+    are thousands of files. Raises `OSError` as `open` does, and for what is no regular file.
     """
 
     __slots__ = ("_fd", "_stays_open", "identity", "path", "size")
@@ -44,16 +39,7 @@ class File:
     def __init__(self, path: str, *, stays_open: bool = True) -> None:
         self._fd = -1
         self._stays_open = stays_open
-        self._fd = os.open(path, _READ_FLAGS)
-        try:
-            status = os.fstat(self._fd)
-            if not stat.S_ISREG(status.st_mode):
-                code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
-                raise OSError(code, os.strerror(code))
-        except OSError as error:
-            self._park()
-            error.filename = path
-            raise
+        self._fd, status = open_regular(path, READ)
         self.path = path
         self.size = status.st_size
         self.identity = _identity(status)
@@ -249,43 +235,23 @@ else:
         return len(data)
 
 
-_NETWORK_FILE_SYSTEMS: Final = frozenset(
-    ("9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4")
-    + ("orangefs", "smb3", "smbfs", "fuse.gcsfuse", "fuse.glusterfs", "fuse.juicefs")
-    + ("fuse.rclone", "fuse.s3fs", "fuse.sshfs")
-)
-_network_devices: dict[int, bool] = {}
+class LocalStore:
+    """The files of this machine: `storage.source.Store`."""
+
+    def open(self, path: str, *, stays_open: bool = True) -> File:
+        return File(path, stays_open=stays_open)
+
+    def exists(self, path: str) -> bool:
+        return is_file(path)
+
+    def list(self, folder: str) -> list[str]:
+        return list_folder(folder)
+
+    def stage(self, commit_path: str, *, sync: bool, timeout: float = TIMEOUT) -> Stage:
+        return Stage(commit_path, sync=sync, timeout=timeout)
+
+    def replace(self, path: str, data: bytes, *, sync: bool) -> None:
+        replace_file(path, data, sync=sync)
 
 
-def is_network(device: int) -> bool:
-    """Whether a device number is a network file system's. Known on Linux; elsewhere False."""
-    if device not in _network_devices:
-        _network_devices[device] = _find_file_system(device) in _NETWORK_FILE_SYSTEMS
-    return _network_devices[device]
-
-
-def _find_file_system(device: int) -> str:
-    """Return the type of a mounted file system, "" if it is not known."""
-    if not sys.platform.startswith("linux") or os.major(device) != 0:
-        return ""  # a device with a major number is a disk
-    number = f"{os.major(device)}:{os.minor(device)}"
-    with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as f:
-        for line in f:
-            fields = line.split(" ")
-            if fields[2] == number:
-                return fields[fields.index("-") + 1]
-    return ""
-
-
-def sync_path(path: str) -> None:
-    """Make a file durable, or the names in a folder."""
-    if os.name != "posix":  # Windows cannot sync a folder
-        return
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        error.filename = path  # which the system's do not have
-        raise
-    finally:
-        os.close(fd)
+LOCAL: Final = LocalStore()

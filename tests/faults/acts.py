@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -101,6 +102,16 @@ def manage(last: int) -> Callable[[Path], object]:
     return act
 
 
+def manage_again(last: int) -> Callable[[Path], object]:
+    """What a person does who wants that number, which a manager does not write over."""
+
+    def act(folder: Path) -> None:
+        train.remove_checkpoint(folder / f"ckpt-{last}")
+        manage(last)(folder)
+
+    return act
+
+
 def objects(value: int) -> Callable[[Path], object]:
     tree = {"net": {"w": np.full(90, value), "b": np.full(9, value)}}
     return lambda folder: fastckpt.write_objects(folder / "m", tree)
@@ -165,10 +176,11 @@ def convert_back(folder: Path) -> None:
 
 
 def interrupted(renames: int) -> Callable[[Path], object]:
-    """A save over a checkpoint, of a process that ends before that rename."""
+    """A save over a checkpoint where there are no hard links, of a process that ends before that
+    rename: of the old index, of a data file, of the other one, of the new index."""
 
     def prepare(folder: Path) -> None:
-        over(folder)
+        both(beside, write("m", OLD, num_shards=2))(folder)
         left = renames
         replace = os.replace
 
@@ -179,7 +191,10 @@ def interrupted(renames: int) -> Callable[[Path], object]:
                 os._exit(0)
             replace(*arguments)
 
-        os.replace = die
+        def refuse(*arguments: Any) -> None:
+            raise OSError(errno.EPERM, "no hard links here")
+
+        os.replace, os.link = die, refuse
         fastckpt.write(folder / "m", values(NEW), num_shards=2)
 
     return prepare

@@ -10,8 +10,7 @@ import pytest
 
 from fastckpt.errors import FormatError
 from fastckpt.format.checksum import crc32c
-from fastckpt.storage import local
-from fastckpt.storage.local import File, empty_bytes, is_network
+from fastckpt.storage.local import File, empty_bytes
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
 CONTENT = bytes(range(256)) * 3000  # three chunks, the last one not full
@@ -199,26 +198,6 @@ def test_file_is_current_until_another_one_takes_its_path(path):
 
 def test_local_folder_is_no_network(path):
     assert not File(path).is_network()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize(("kind", "expected"), [("nfs4", True), ("ext4", False), ("9p", True)])
-def test_network_file_system_is_known_by_its_type(tmp_path, monkeypatch, kind, expected):
-    table = tmp_path / "mountinfo"
-    table.write_text(
-        "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
-        f"36 22 0:77 / /data rw,noatime shared:1 master:2 - {kind} host:/x rw\n"
-    )
-    real_open = open
-    monkeypatch.setattr(
-        "builtins.open",
-        lambda name, *a, **k: real_open(table if name == "/proc/self/mountinfo" else name, *a, **k),
-    )
-    monkeypatch.setattr(local, "_network_devices", {})
-
-    assert is_network(os.makedev(0, 77)) == expected
-    assert is_network(os.makedev(0, 78)) is False
-    assert is_network(os.makedev(8, 1)) is False
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 1_000_003])

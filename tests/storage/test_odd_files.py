@@ -116,16 +116,41 @@ def test_doctor_says_something_of_what_is_no_file(tmp_path, kind, name):
     assert run(code, tmp_path / "m", tmp_path).strip()
 
 
+SAVE_ALL = """
+    import signal, sys, numpy, fastckpt
+    from fastckpt import train
+    signal.alarm(50)
+    path, source = sys.argv[1:3]
+    for entry in sys.argv[3:]:
+        try:
+            result = eval(entry)
+        except OSError as error:
+            assert error.filename, error
+            continue
+        print(f"{entry}: expected an error, got {result!r}"[:200])
+"""
+SAVES = {
+    "m.index": ["fastckpt.write(path, {'a': 1})", "fastckpt.rename(source, path, {'a': 'b'})"],
+    "m.data-00000-of-00001": ["fastckpt.write(path, {'a': 1})", "fastckpt.merge([source], path)"],
+    "m": ["train.Saver(write_version=1).save({'a': 1}, path)"],
+    "m.npz": ["fastckpt.convert(source, path + '.npz')"],
+    "m.safetensors": ["fastckpt.convert(source, path + '.safetensors')"],
+    "checkpoint": ["train.update_checkpoint_state(path[:-2], path)"],
+}
+
+
 @posix
-@pytest.mark.parametrize("kind", ["pipe", "socket", "zeros", "null"])
-def test_saving_replaces_what_is_no_file_and_never_writes_into_it(tmp_path, kind):
-    for suffix in (".index", ".data-00000-of-00001"):
-        make(kind, tmp_path / f"m{suffix}")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", SAVES)
+def test_saving_never_replaces_what_is_no_file(tmp_path, kind, name):
+    (tmp_path / "run").mkdir()
+    make(kind, tmp_path / "run" / name)
+    before = os.lstat(tmp_path / "run" / name)
+    fastckpt.write(tmp_path / "source", {"a": np.arange(9)}, sync=False)
 
-    fastckpt.write(tmp_path / "m", {"a": np.arange(9)}, sync=False)
-
-    assert fastckpt.load(tmp_path / "m")["a"].tolist() == list(range(9))
-    assert os.stat("/dev/null").st_rdev != 0
+    assert run(SAVE_ALL, tmp_path / "run" / "m", str(tmp_path / "source"), *SAVES[name]) == ""
+    assert os.lstat(tmp_path / "run" / name).st_ino == before.st_ino
+    assert os.listdir(tmp_path / "run") == [name]
 
 
 # ---- symbolic links

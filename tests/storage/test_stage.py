@@ -178,7 +178,7 @@ def test_file_that_cannot_be_linked_shares_its_blocks_where_it_can(tmp_path, mon
         return 0
 
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(shutil, "copyfile", refuse)
+    monkeypatch.setattr(shutil, "copyfileobj", refuse)
     monkeypatch.setattr(fcntl, "ioctl", clone)
     (tmp_path / "source").write_bytes(b"content")
     with Stage(str(tmp_path / "m.index"), sync=False) as stage:
