@@ -98,7 +98,7 @@ class Exclusive:
         self._release()
 
     def __del__(self) -> None:
-        if self._fd >= 0 and self._process == os.getpid():
+        if getattr(self, "_fd", -1) >= 0 and self._process == os.getpid():
             self._release()
 
     def _own(self) -> bool:

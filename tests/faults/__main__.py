@@ -1,5 +1,5 @@
-"""Try faults and print figures: ``python -m tests.faults crash|power|errors|reads [--quick] [name
-...]``. All kinds of save, or ways to read, if none is named.
+"""Try faults and print figures: ``python -m tests.faults crash|power|errors|reads|lines [--quick]
+[name ...]``. All kinds of save, or ways to read, if none is named. ``signals N`` sends so many.
 
 ``serve`` takes a line "what name" at a time, tries that quickly, and answers with a line of JSON.
 """
@@ -27,6 +27,8 @@ def main(arguments: list[str]) -> int:
     what, *names = [each for each in arguments if not each.startswith("--")]
     if what == "serve":
         return serve()
+    if what == "signals":
+        return print_signals(int(names[0]))
     tried = faults = 0
     for name in names or list_names(what):
         started = time.monotonic()
@@ -54,9 +56,12 @@ def list_names(what: str) -> list[str]:
 def try_faults(what: str, name: str, quick: bool):
     from .crash import kill_everywhere, lose_power
     from .errors import fail_everywhere, fail_reads
+    from .lines import interrupt_everywhere
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder) / "work"
+        if what == "lines":
+            return interrupt_everywhere(name, work, thorough=not quick)
         if what == "crash":
             return kill_everywhere(name, work, thorough=not quick)
         if what == "power":
@@ -64,6 +69,15 @@ def try_faults(what: str, name: str, quick: bool):
         return {"errors": fail_everywhere, "reads": fail_reads}[what](
             name, work, thorough=not quick
         )
+
+
+def print_signals(count: int) -> int:
+    from .lines import send_signals
+
+    result = send_signals(count)
+    print(*result.faults, sep="\n")
+    print(f"signals: {result.tried} saves interrupted, {len(result.faults)} lost")
+    return bool(result.faults)
 
 
 def serve() -> int:
