@@ -1,8 +1,8 @@
-"""What a file is that is no checkpoint, by its first bytes. Knows no checkpoint and opens no file.
+"""File formats by their first bytes: what a file is that is passed in place of a checkpoint.
 
-People pass what they have: a pointer of Git LFS, an error page that was saved under the name of the
-file, an archive, another library's weights. Each is told from its magic bytes; the name is a
-witness only where bytes are not enough.
+People pass a pointer of Git LFS, an error page that was saved under the name of the file, an
+archive, the weights of another library. Magic bytes decide; the name does only where bytes are not
+enough. Opens no file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HEAD_SIZE: Final = 4096  # bytes that `recognise` looks at
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """A sort of file: what it is called, how it came to be there, and what to do about it.
+    """A file format: its name, why such a file is found in place of a checkpoint, and the remedy.
 
     `todo` has a ``{path}`` for the path in quotes.
     """
@@ -136,7 +136,7 @@ _SUFFIXES: Final = (".txt", ".download", ".crdownload", ".partial", ".part", ".b
 
 
 def recognise(head: bytes, size: int, name: str) -> FileKind | None:
-    """Return what a file is, or None if it may be anything: a data file, say, has no magic.
+    """Return the format of a file, None if it may be any: data files have no magic.
 
     `head` are its first `HEAD_SIZE` bytes or less, `size` all of its bytes, `name` its last path
     component.
@@ -205,8 +205,8 @@ def _test_graph(head: bytes, size: int, name: str) -> FileKind | None:
 
 
 def guess_format(head: bytes) -> str:
-    """Return "V1" or "V2" for the beginning of a table whose first key is empty, as that of a
-    checkpoint's is, else "". The record behind it tells one from the other."""
+    """Return "V1" or "V2" for the beginning of a checkpoint's table, else "". The first key of such
+    a table is empty, and the record after it tells the formats apart."""
     at = 2
     while at < min(len(head), 7) and head[at] >= 0x80:
         at += 1
@@ -228,8 +228,8 @@ _TESTS: Final[tuple[Callable[[bytes, int, str], FileKind | None], ...]] = (
 
 
 def strip_download_suffix(name: str) -> str | None:
-    """Return the name that a browser changed: ``.txt`` and its like at the end, or `` (1)`` before
-    the extension; None if there is nothing of that sort."""
+    """Return a file name as it was before a browser added ``.txt`` or the like at the end, or
+    `` (1)`` before the extension; None if it did neither."""
     stripped = name
     while True:
         suffix = next((each for each in _SUFFIXES if stripped.endswith(each)), None)

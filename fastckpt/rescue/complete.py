@@ -38,7 +38,7 @@ Path = str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """What a dead writer left of a save.
+    """An interrupted save: the files that its dead writer left.
 
     `files` are the paths that have its `token`. `saved` is when its commit file was staged, in
     nanoseconds since 1970; 0 if there is none.
@@ -66,7 +66,7 @@ class Interrupted:
         return path if path in self.files else None
 
     def find_problem(self, *, verify: bool = True) -> Problem | None:
-        """Return what keeps the save from being completed, None for nothing. With `verify` all of
+        """Return the fault that keeps the save from being completed, or None. With `verify` all of
         its data is read; without it only sizes are compared."""
         try:
             data = [source for source, _ in self.find_data()]
@@ -91,7 +91,7 @@ class Interrupted:
                 raise FileNotFoundError(errno.ENOENT, problem, final)
 
     def has_renamed(self) -> bool:
-        """Whether the save may have replaced files of the old checkpoint. Its data files are
+        """Return whether the save may have replaced files of the old checkpoint. Its data files are
         renamed in their order, after the commit file was written."""
         try:
             first = next(self.layout.list_data(self.commit), None)

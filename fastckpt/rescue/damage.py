@@ -167,7 +167,7 @@ def _report_line_ends(notes: Notes, path: str) -> None:
 
 
 def has_changed_line_ends(path: str) -> bool:
-    """Whether every LF of a file follows a CR, which no binary file has by chance."""
+    """Return whether every LF of a file follows a CR, which no binary file has by chance."""
     total = alone = 0
     last = b""
     try:

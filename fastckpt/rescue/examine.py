@@ -98,8 +98,8 @@ def _find_problems(remains: Remains, verify: bool) -> Iterator[Problem]:
 def _report_data_files(
     notes: Notes, here: Survey, base: str, remains: Remains
 ) -> dict[str, FileKind]:
-    """Report data files that are missing or left from another save. Return what those are that are
-    no data files."""
+    """Report data files that are missing or left from another save. Return the format of each file
+    that is no data file."""
     total = remains.num_shards
     if total is None:
         return {}
@@ -129,8 +129,8 @@ def _report_data_files(
 
 
 def _find_kind(remains: Remains, number: int) -> FileKind | None:
-    """Return what a small data file is by its first bytes; None for a data file, and for one that
-    cannot be opened, which its tensors report."""
+    """Return the format of a small file under the name of a data file; None for a data file, and
+    for a file that cannot be opened, which its tensors report."""
     try:
         file = remains.source(number, "data file")
         if file.size >= 1 << 20:  # a stranger of that size is found by its checksums

@@ -132,7 +132,7 @@ class Notes:
         self.checkpoints[prefix] = CheckpointSummary(prefix, format, tensors, tuple(problems))
 
     def add_kind(self, kind: FileKind, path: str, severity: Severity = "error") -> None:
-        """Add the finding that a file is something else than a checkpoint."""
+        """Add the finding that a file is of another format."""
         todo = kind.todo.format(path=quote(path), literal=ascii(path))
         self.add(severity, f"this is {kind.name}", path, kind.why, todo)
 

@@ -129,7 +129,7 @@ def _is_same_folder(one: str, other: str) -> bool:
 
 
 def _is_whole(notes: Notes, path: str) -> bool:
-    """Whether a checkpoint is whole: by what was found of it, if it was examined."""
+    """Return whether a checkpoint is whole; one that was examined is not read again."""
     found = notes.checkpoints.get(path)
     return found.is_whole if found is not None else is_whole(path)
 

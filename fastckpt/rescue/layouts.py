@@ -53,16 +53,16 @@ class Layout(Protocol):
 
     def list_data(self, commit: str) -> Iterator[str]:
         """Yield the final paths of all other files, by the commit file that stands at `commit`.
-        Their number is what a file says: make no list of it before they were looked for."""
+        A file claims their number, so list them only after a look at which exist."""
         ...
 
     def find_faults(self, data: Sequence[str], commit: str, *, verify: bool) -> Faults:
-        """Yield what keeps files, wherever they stand, from being a checkpoint. May raise it, too.
+        """Yield or raise the faults that keep files, wherever they stand, from being a checkpoint.
         With `verify` all of their bytes are read."""
         ...
 
     def is_kept(self, aside: str, *, is_renaming: bool) -> bool:
-        """Whether the commit file at `aside` still fits the files in their final places.
+        """Return whether the commit file at `aside` still fits the files in their final places.
         `is_renaming` says that a later save may have replaced some of them."""
         ...
 
@@ -114,7 +114,7 @@ def _shard_of(prefix: str, number: int, count: int | None) -> str:
 
 
 def find_faults(remains: Remains, *, verify: bool) -> Faults:
-    """Yield what keeps the remains of a V2 checkpoint from being whole."""
+    """Yield the faults that keep the remains of a V2 checkpoint from being whole."""
     yield from remains.problems
     for number in range(remains.num_shards or 0):
         remains.source(number, "data file")

@@ -39,7 +39,7 @@ class Parts:
     saved: int
 
     def is_latest(self) -> bool:
-        """Whether no checkpoint of that prefix was completed later."""
+        """Return whether no checkpoint of that prefix was completed later."""
         try:
             check_is_latest(index_path(self.prefix), self.saved)
         except ValueError:
@@ -47,7 +47,7 @@ class Parts:
         return True
 
     def find_problem(self, *, verify: bool = True) -> Problem | None:
-        """Return what keeps the parts from being merged, None for nothing. With `verify` all of
+        """Return the fault that keeps the parts from being merged, or None. With `verify` all of
         their data is read; without it only their indexes."""
         if self.count != len(self.paths):
             problem = f"expected {self.count or 'numbered'} parts, got {len(self.paths)}"

@@ -93,8 +93,7 @@ def report_leftovers(notes: Notes, here: Survey, owner: str) -> None:
 
 
 def _is_v1_save(save: Interrupted) -> bool:
-    """Whether files that may be staged for anything are a save of V1: some of several shards, the
-    replaced one among them, or one whole file."""
+    """Return whether staged files are a save of V1: some of several shards, or one whole file."""
     if save.layout.commit_path != save.path:
         return bool(save.saved) or save.aside is not None
     return bool(save.saved) and save.find_problem(verify=False) is None

@@ -157,3 +157,52 @@ def test_later_save_is_not_replaced_by_an_interrupted_one(tmp_path, shards):
     assert fastckpt.discard(tmp_path / "v1")
     assert list(fastckpt.read(tmp_path / "v1")) == ["a"]
     assert not list(tmp_path.glob("*.tmp-*"))
+
+
+@pytest.fixture
+def two_interrupted(tmp_path):
+    """Two saves that were killed: one after it put the old last shard aside, and a later one after
+    it renamed its first shard."""
+    shards = [f"v1-0000{i}-of-00002" for i in range(2)]
+    for value_of, folder in enumerate(("old", "first", "second"), 1):
+        (tmp_path / folder).mkdir()
+        tensors = {f"t{i}": np.full(9, value_of) for i in range(6)}
+        write_v1(tmp_path / folder / "v1", tensors, num_shards=2)
+    os.rename(tmp_path / "old" / shards[1], tmp_path / f"{shards[1]}.old-{'a' * 16}")
+    for shard in shards:
+        os.rename(tmp_path / "first" / shard, tmp_path / f"{shard}.tmp-{'a' * 16}")
+    os.rename(tmp_path / "second" / shards[0], tmp_path / shards[0])
+    os.rename(tmp_path / "second" / shards[1], tmp_path / f"{shards[1]}.tmp-{'b' * 16}")
+    os.utime(tmp_path / f"{shards[1]}.tmp-{'a' * 16}", (5, 5))
+    return tmp_path / "v1"
+
+
+def test_old_last_shard_does_not_come_back_beside_a_new_first_one(two_interrupted):
+    with pytest.raises(ValueError, match="lose both"):
+        fastckpt.discard(two_interrupted)
+
+    assert fastckpt.complete(two_interrupted)
+    assert value(two_interrupted) == 3
+
+
+def test_earlier_save_is_completed_where_the_later_one_is_broken(two_interrupted):
+    os.truncate(f"{two_interrupted}-00000-of-00002", 50)
+
+    with pytest.raises(ValueError, match="lose both"):
+        fastckpt.discard(two_interrupted)
+
+    assert fastckpt.complete(two_interrupted)
+    assert value(two_interrupted) == 2
+    assert fastckpt.discard(two_interrupted)
+    assert value(two_interrupted) == 2
+    assert not list(two_interrupted.parent.glob("*.tmp-*"))
+
+
+def test_nothing_comes_back_where_no_checkpoint_is_whole(two_interrupted):
+    os.truncate(f"{two_interrupted}-00000-of-00002", 50)
+    os.truncate(f"{two_interrupted}-00000-of-00002.tmp-{'a' * 16}", 50)
+
+    assert fastckpt.discard(two_interrupted)
+
+    assert not os.path.exists(f"{two_interrupted}-00001-of-00002")
+    assert not list(two_interrupted.parent.glob("*.tmp-*"))
