@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .format._record import Entry
     from .format.slices import Box
-    from .graph.objects import ObjectGraph
+    from .graph.object_graph import ObjectGraph
     from .parallel import Progress
     from .storage.local import File
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..checkpoint import Checkpoint
-from ..graph.objects import Node, ObjectGraph
+from ..graph.object_graph import ObjectGraph
+from ..graph.tracked import TrackedObject, is_optimizer
 from ..paths.read import open_source
 
 __all__ = ["list_optimizer_names"]
@@ -19,9 +20,6 @@ _SLOTS: Final = frozenset(
     + ["RMSProp_1", "RMSProp_2", "adam_m", "adam_v", "lamb_m", "lamb_v"]
 )
 _POWERS: Final = frozenset(["beta1_power", "beta2_power"])  # Adam's, one for each graph
-_CALLED: Final = frozenset(["optimizer", "_optimizer"])  # by tf.train.Checkpoint's users, and Keras
-_ITERATIONS: Final = frozenset(["iter", "iterations", "_iterations"])
-_RATES: Final = frozenset(["learning_rate", "_learning_rate"])
 
 
 def list_optimizer_names(path: str | os.PathLike[str] | Checkpoint) -> list[str]:
@@ -61,7 +59,7 @@ def _by_graph(checkpoint: Checkpoint, graph: ObjectGraph) -> Iterator[str]:
                 yield each.checkpoint_key
 
 
-def _walk(root: Node) -> Iterator[Node]:
+def _walk(root: TrackedObject) -> Iterator[TrackedObject]:
     """Yield the objects to which the root leads by ways that pass no optimizer."""
     seen = {root.id}
     waiting = [root]
@@ -69,13 +67,6 @@ def _walk(root: Node) -> Iterator[Node]:
         node = waiting.pop()
         yield node
         for name, child in node.children.items():
-            if child.id not in seen and not _is_optimizer(name, child):
+            if child.id not in seen and not is_optimizer(name, child):
                 seen.add(child.id)
                 waiting.append(child)
-
-
-def _is_optimizer(name: str, node: Node) -> bool:
-    if node.attributes:  # a variable, whatever its name
-        return False
-    has_both = not (_ITERATIONS.isdisjoint(node.children) or _RATES.isdisjoint(node.children))
-    return bool(node.owned_slots) or name in _CALLED or has_both

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoint import Checkpoint
-from ..graph.objects import SAVE_COUNTER
+from ..graph.object_graph import SAVE_COUNTER
 from ..paths.lookup import checkpoint_numbers, is_inside
 from ..paths.read import read
 from ..paths.state import get_checkpoint_state, make_state, store_state

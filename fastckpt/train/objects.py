@@ -18,15 +18,9 @@ import numpy as np
 from ..bundle.writer import Writer
 from ..checkpoint import Checkpoint
 from ..errors import TensorNotFoundError
-from ..graph.objects import (
-    GRAPH_KEY,
-    SAVE_COUNTER,
-    VARIABLE_VALUE,
-    Attribute,
-    Node,
-    ObjectGraph,
-    encode_graph,
-)
+from ..graph.object_graph import SAVE_COUNTER, ObjectGraph
+from ..graph.objects import GRAPH_KEY, encode_graph
+from ..graph.tracked import VARIABLE_VALUE, Attribute, TrackedObject
 from ..paths.lookup import make_folders
 from ..paths.read import read
 from ..storage.urls import local_path
@@ -105,13 +99,13 @@ class _Objects:
         if not _is_container(tree):
             raise TypeError(f"expected a tree of dicts and lists, got {type(tree).__name__}")
         self.graph: ObjectGraph
-        self.variables: list[tuple[Node, Variable]] = []
-        self._nodes: list[Node] = []
+        self.variables: list[tuple[TrackedObject, Variable]] = []
+        self._nodes: list[TrackedObject] = []
         self._paths: list[str] = []  # by node
         self._keys: list[str] = []  # escaped paths, by node
         self._places: dict[int, list[_Place]] = {}  # where the values of variables are, by node
         # An object and its node. It is held: a mapping may make its items anew each time.
-        self._seen: dict[object, tuple[object, Node]] = {}
+        self._seen: dict[object, tuple[object, TrackedObject]] = {}
         self._walk(tree, save_counter)
 
     def find_keys(self, checkpoint: Checkpoint) -> list[str]:
@@ -127,7 +121,7 @@ class _Objects:
                 )
         return [found[node.id] for node, _ in self.variables]
 
-    def _match(self, root: Node) -> dict[int, str]:
+    def _match(self, root: TrackedObject) -> dict[int, str]:
         """Return the keys of those of our nodes that a checkpoint has, too."""
         keys: dict[int, str] = {}
         seen = {0}
@@ -145,7 +139,7 @@ class _Objects:
     def _walk(self, tree: Any, save_counter: int | None) -> None:
         root = self._add_node("", "")
         self._seen[id(tree)] = (tree, root)
-        queue: deque[tuple[Node, Any]] = deque()
+        queue: deque[tuple[TrackedObject, Any]] = deque()
         self._add_children(root, _root_entries(tree, save_counter), queue)
         while queue:
             node, container = queue.popleft()
@@ -160,9 +154,12 @@ class _Objects:
         self.graph = ObjectGraph(self._nodes)
 
     def _add_children(
-        self, node: Node, entries: Iterator[_Entry], queue: deque[tuple[Node, Any]]
+        self,
+        node: TrackedObject,
+        entries: Iterator[_Entry],
+        queue: deque[tuple[TrackedObject, Any]],
     ) -> None:
-        children: dict[str, Node] = {}
+        children: dict[str, TrackedObject] = {}
         for name, (holder, key) in entries:
             item = holder[key]
             # what has no identity of its own is the same only in the same place
@@ -180,14 +177,14 @@ class _Objects:
             children[name] = child
         node.children = children
 
-    def _add_node(self, path: str, key: str) -> Node:
-        node = Node(len(self._nodes))
+    def _add_node(self, path: str, key: str) -> TrackedObject:
+        node = TrackedObject(len(self._nodes))
         self._nodes.append(node)
         self._paths.append(path)
         self._keys.append(key)
         return node
 
-    def _join(self, parent: Node, name: str) -> tuple[str, str]:
+    def _join(self, parent: TrackedObject, name: str) -> tuple[str, str]:
         """Return the path and the escaped path of a child."""
         if not parent.id:
             return name, _escape(name)
@@ -260,10 +257,10 @@ def _full_name(item: object, path: str) -> str:
     return name if isinstance(name, str) and name else path
 
 
-def _mark_values(nodes: Sequence[Node]) -> None:
+def _mark_values(nodes: Sequence[TrackedObject]) -> None:
     """Say of each node whether there is a value in it or below. TensorFlow looks no further
     where it is said that there is none."""
-    parents: dict[int, list[Node]] = {}
+    parents: dict[int, list[TrackedObject]] = {}
     for node in nodes:
         node.has_checkpoint_values = bool(node.attributes)
         for child in node.children.values():

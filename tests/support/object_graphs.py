@@ -1,8 +1,22 @@
 """Object graphs put together by hand."""
 
-from fastckpt.graph.objects import (
-    decode_graph,
-)
+from fastckpt.graph.objects import decode_graph
+
+# golden checkpoints with an object graph
+CASES = [
+    "tf1_keras_weights/weights",
+    "tf1_object/obj-1",
+    "tf1_object/obj-2",
+    "tf2_keras3/keras",
+    "tf2_keras3_export/model/variables/variables",
+    "tf2_manager/run-300",
+    "tf2_manager/run-500",
+    "tf2_max_shard_size/sharded",
+    "tf2_object/obj-1",
+    "tf2_object/obj-2",
+    "tf2_saved_model/model/variables/variables",
+    "tf2_slot_variables/obj",
+]
 
 
 def field(number, payload):
