@@ -20,6 +20,7 @@ from .constants import Shape, Source, Span, decode_shape, type_name
 from .meta_writer import encode_meta
 from .nodes import Attributes, Function, Node, Nodes
 from .schema import (
+    ASSET,
     COLLECTION,
     FUNCTION,
     GRAPH,
@@ -251,10 +252,12 @@ class MetaGraph:
     @property
     def assets(self) -> Mapping[str, str]:
         """The names of asset files, by the name of the tensor that is to hold their path."""
-        return {
-            asset["tensor"]["name"] if asset["tensor"] else "": asset["filename"]
-            for asset in self._message["assets"]
-        }
+        found = {}
+        for begin in range(0, len(self._message["assets"]), _BATCH):
+            for start, end in self._message["assets"][begin : begin + _BATCH].tolist():
+                asset = self._source.decode(ASSET, (start, end), "asset")
+                found[asset["tensor"]["name"] if asset["tensor"] else ""] = asset["filename"]
+        return found
 
     def _decode_collection(self, name: str, span: Span) -> list[Any]:
         found = self._source.decode(COLLECTION, span, f"collection {name!r}")
@@ -299,6 +302,7 @@ class MetaGraph:
         return [MetaVariable(found, nodes, listed[name]) for name, found in declared.items()]
 
 
+_BATCH: Final = 4096  # of spans that are Python objects at the same time
 _TRAINABLE: Final = "trainable_variables"  # files before 1.9 say it only by this collection
 _VARIABLE_COLLECTIONS: Final = (  # those whose bytes TensorFlow takes for a VariableDef
     "variables",

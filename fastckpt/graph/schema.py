@@ -17,6 +17,7 @@ from typing import Any, Final
 from ..format._message import BOOL, BYTES, FLOAT, INT, SPAN, TEXT, Message
 
 __all__ = [
+    "ASSET",
     "ATTRIBUTE",
     "ATTRIBUTES",
     "CALL",
@@ -136,7 +137,7 @@ _INFO: Final = Message(
         6: ("tensorflow_git_version", TEXT),
     },
 )
-_ASSET: Final = Message("AssetFileDef", {1: ("tensor", _TENSOR_INFO), 2: ("filename", TEXT)})
+ASSET: Final = Message("AssetFileDef", {1: ("tensor", _TENSOR_INFO), 2: ("filename", TEXT)})
 META_GRAPH: Final = Message(
     "MetaGraphDef",
     {
@@ -145,7 +146,7 @@ META_GRAPH: Final = Message(
         3: ("saver", SAVER),
         4: ("collections", {TEXT: SPAN}),
         5: ("signatures", {TEXT: SPAN}),
-        6: ("assets", [_ASSET]),
+        6: ("assets", [SPAN]),
     },
 )
 SAVED_MODEL: Final = Message("SavedModel", {1: ("version", INT), 2: ("graphs", [SPAN])})

@@ -106,11 +106,11 @@ def restore(
     crosses "/", and "[" is a glob's, too. Variables that they leave out are neither changed nor
     reported, and tensors of such names are not reported as unused.
 
-    With `strict` every variable must have a tensor that fits, and every glob of `include` must
-    match; otherwise those without one stay as they are. Tensors that no variable wants are never
-    an error, since a training checkpoint always has more than the model: they are in the report.
-    A tensor fits if shape and dtype are equal; `reshape` lets it have another shape with as many
-    elements, `cast` a dtype that NumPy casts by its rule "same_kind".
+    With `strict` there must be variables, every one must have a tensor that fits, and every glob
+    of `include` must match; otherwise variables without one stay as they are. Tensors that no
+    variable wants are never an error, since a training checkpoint always has more than the model:
+    they are in the report. A tensor fits if shape and dtype are equal; `reshape` lets it have
+    another shape with as many elements, `cast` a dtype that NumPy casts by its rule "same_kind".
 
     Whatever is raised is raised before the first variable changes, without `strict`, too:
     `TensorNotFoundError` for a variable without a tensor, `ValueError` for one that does not
@@ -118,7 +118,8 @@ def restore(
     `ChecksumError`, since every tensor is verified. Values that are replaced are never views.
     """
     is_chosen = Filter(include, exclude)
-    variables = {name: each for name, each in named_variables(target).items() if is_chosen(name)}
+    named = named_variables(target)
+    variables = {name: each for name, each in named.items() if is_chosen(name)}
     if strict:
         is_chosen.check_include(variables)
     owner = nullcontext(path) if isinstance(path, Checkpoint) else read(path, verify=True)
@@ -134,7 +135,7 @@ def restore(
             nbytes=sum(info.nbytes for info in fitting.values()),
         )
         if strict:
-            _check_complete(checkpoint.path, report)
+            _check_complete(checkpoint.path, named, report)
         # views do, if the checkpoint verifies what it gives views of
         copy = None if getattr(checkpoint, "verify_on_access", False) else True
         arrays = read_tensors(checkpoint, (info.name for info in fitting.values()), copy=copy)
@@ -216,8 +217,13 @@ def _unused(
             yield offer.source
 
 
-def _check_complete(path: str, report: RestoreReport) -> None:
+def _check_complete(path: str, named: Mapping[str, Variable], report: RestoreReport) -> None:
     """Raise what `strict` raises for a report, with the first few names that it concerns."""
+    if not named:
+        raise ValueError(
+            f"{path}: expected a target with variables, got none (a Keras model has none until it "
+            "is built; strict=False restores nothing into it)"
+        )
     if report.missing:
         first, *others = report.missing
         error = TensorNotFoundError(path, first, lambda: sorted(report.unused))
