@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -13,13 +14,20 @@ from ..paths.read import open_source
 
 __all__ = ["list_optimizer_names"]
 
-# What the optimizers of TensorFlow 1, and BERT's and LAMB's own, add to a variable's name.
+# Slots of the optimizers of TensorFlow 1 and its add-ons, by their names under the variable's; a
+# second slot, or a second optimizer, adds a number.
 _SLOTS: Final = frozenset(
-    ["Adadelta", "Adadelta_1", "Adagrad", "AdagradDA", "Adam", "Adam_1", "AdamW", "AdamW_1"]
-    + ["AdaMax", "AdaMax_1", "Ftrl", "Ftrl_1", "Momentum", "ProximalAdagrad", "RMSProp"]
-    + ["RMSProp_1", "RMSProp_2", "adam_m", "adam_v", "lamb_m", "lamb_v"]
+    ["Adadelta", "Adagrad", "AdagradDA", "Adam", "AdamW", "AdaMax", "AddSignOptimizer", "Ftrl"]
+    + ["LARSOptimizer", "LazyAdam", "Momentum", "PowerSignOptimizer", "ProximalAdagrad", "RMSProp"]
+    + ["adam_m", "adam_v", "lamb_m", "lamb_v"]  # of BERT and LAMB
 )
-_POWERS: Final = frozenset(["beta1_power", "beta2_power"])  # Adam's, one for each graph
+_KERAS_SLOTS: Final = frozenset(
+    ["m", "v", "vhat", "momentum", "rms", "mg", "accumulator", "accum_grad", "accum_var", "linear"]
+)
+_KERAS_SETTINGS: Final = frozenset(["iter", "beta_1", "beta_2", "decay", "learning_rate", "rho"])
+_NUMBER: Final = re.compile(r"_[0-9]+\Z")
+_POWER: Final = re.compile(r"(?:.*/)?beta[12]_power(?:_[0-9]+)?", re.DOTALL)  # Adam's
+_FACTORED: Final = re.compile(r"(.*)_slot_(?:v|m|vr|vc)", re.DOTALL)  # Adafactor's
 
 
 def list_optimizer_names(path: str | os.PathLike[str] | Checkpoint) -> list[str]:
@@ -30,9 +38,10 @@ def list_optimizer_names(path: str | os.PathLike[str] | Checkpoint) -> list[str]
     which only it leads: Keras 3 stores a model's weights under the name that its optimizer has for
     them, and they are not among them. The save counter stays.
 
-    Without one it goes by name and shape, as `tf.train.Optimizer` made them: ``kernel/Adam`` is an
-    optimizer's where there is a ``kernel`` of the same shape, and so are the scalars
-    ``beta1_power`` and ``beta2_power``. Moving averages of weights stay.
+    Without one it goes by name and shape: ``kernel/Adam``, ``scope/kernel/Adam_1`` and, of a Keras
+    optimizer in a graph, ``Adam/kernel/m`` are an optimizer's if there is a ``kernel`` of the same
+    shape; so are ``kernel_slot_vr`` (Adafactor) and the scalars ``beta1_power`` and
+    ``beta2_power``. Moving averages of weights stay.
 
     ``rename(src, dst, lambda name: None if name in dropped else name)`` leaves them out.
     """
@@ -44,10 +53,33 @@ def list_optimizer_names(path: str | os.PathLike[str] | Checkpoint) -> list[str]
 
 def _by_name(checkpoint: Checkpoint) -> Iterator[str]:
     shapes = {info.name: info.shape for info in checkpoint.infos()}
+    scopes = set()  # of Keras optimizers in a graph
     for name, shape in shapes.items():
         variable, _, last = name.rpartition("/")
-        if (last in _SLOTS and shapes.get(variable) == shape) or (last in _POWERS and not shape):
+        factored = _FACTORED.fullmatch(name)
+        if last in _KERAS_SLOTS:
+            scope, _, inner = variable.partition("/")
+            if inner and shapes.get(inner) == shape:
+                scopes.add(scope)
+                yield name
+        elif _NUMBER.sub("", last) in _SLOTS:
+            if any(shapes.get(each) == shape for each in _without_scopes(variable)):
+                yield name
+        elif (not shape and _POWER.fullmatch(name)) or (factored and factored[1] in shapes):
             yield name
+    for scope in scopes:
+        yield from (
+            each for each in (f"{scope}/{name}" for name in _KERAS_SETTINGS) if each in shapes
+        )
+
+
+def _without_scopes(name: str) -> Iterator[str]:
+    """Yield a name, and what is left of it without its first scopes, eight at most."""
+    for _ in range(9):
+        yield name
+        _, slash, name = name.partition("/")
+        if not slash:
+            return
 
 
 def _by_graph(checkpoint: Checkpoint, graph: ObjectGraph) -> Iterator[str]:
