@@ -71,7 +71,7 @@ def write_raw(path, row, arrays):
     """Write arrays as a dtype that may be a quantized one."""
     with Writer(path) as writer:
         for name, array in arrays.items():
-            writer._records[name.encode()] = writer._write_array(row, array)
+            writer.add(name, array, tf_dtype=row.name)
 
 
 def describe(path):
