@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..bundle.reader import Bundle
 from ..checkpoint import Checkpoint
+from ..errors import Fault, UnsupportedError
 from ..parallel import Tally, batches, ordered_map
 from ..storage.kind import explained
 from ..storage.urls import Path, local_path
@@ -91,7 +92,8 @@ def load(
 
     `threads` read at the same time (default: one per CPU, up to 8). `progress` is called with
     the bytes done and their total. Raises what `read` and `Checkpoint.get_tensor` raise; a
-    variant among all tensors is an `UnsupportedError`, so that none is dropped in silence.
+    variant among all tensors is an `UnsupportedError`, so that none is dropped in silence; `names`
+    loads the others.
     """
     if isinstance(names, str):
         raise TypeError("expected an iterable of names, got a single str")
@@ -106,10 +108,24 @@ def load(
             return [stored.read(name, entries[name]) for name in batch]
 
         groups = list(batches(sizes.items()))
-        for group, arrays in zip(groups, ordered_map(read_each, groups, threads), strict=True):
-            tensors.update(zip(group, arrays, strict=True))
-            tally.add(sum(sizes[name] for name in group))
+        try:
+            for group, arrays in zip(groups, ordered_map(read_each, groups, threads), strict=True):
+                tensors.update(zip(group, arrays, strict=True))
+                tally.add(sum(sizes[name] for name in group))
+        except UnsupportedError as error:
+            if names is None and error.fault is Fault.DTYPE:
+                raise _with_advice(error) from error
+            raise
         return tensors
+
+
+def _with_advice(error: UnsupportedError) -> UnsupportedError:
+    """Return the error for a tensor that no array can hold, with the way to load the others."""
+    problem = f"{error.problem}; load the other tensors by name (names=)"
+    tensor, offset = error.tensor, error.offset
+    return UnsupportedError(
+        error.path, error.what, problem, tensor=tensor, offset=offset, fault=error.fault
+    )
 
 
 def _size_of(stored: Stored, name: str, entry: Entry) -> int:
