@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final, NamedTuple
@@ -31,7 +32,6 @@ _TEXT: Final = ("vlen-bytes", "vlen-utf8")
 _PACKERS: Final = frozenset(CODECS) - {"lzf"}
 _PLAIN: Final = frozenset(["bytes", "crc32", "crc32c", "delta", "endian", "shuffle", "transpose"])
 _KNOWN: Final = _PLAIN | _PACKERS | {_SHARDING, *_TEXT}  # above all not "pickle", which runs code
-_CODED: Final = ("filters", "compressor", "codecs", "storage_transformers")
 _HEADS: Final = {"blosc": 16, "lz4": 4}  # bytes that say the size of a chunk
 _CHUNK_OBJECT: Final = 1024  # bytes of memory that zarr takes for a chunk
 _SLACK: Final = 64  # bytes, more than checksums add to a chunk
@@ -60,7 +60,7 @@ def is_zarr(path: str) -> bool:
 
 class ZarrFiles:
     """The files below a group, listed once. `sizes` has the bytes of each by its relative path,
-    `arrays` the metadata of each array by its name.
+    `arrays` the codecs of each array by its name.
 
     Raises `UnsupportedError` for links and for codecs that are not known to be harmless.
     """
@@ -69,14 +69,14 @@ class ZarrFiles:
         self.path = path
         self.sizes = list_tree(path)
         self.budget = Budget(path, sum(self.sizes.values()), max_memory)
-        self.arrays: dict[str, dict[str, Any]] = {}
+        self.arrays: dict[str, list[Codec]] = {}
         self._chunks: dict[str, list[str]] = {}
-        for folder in sorted({os.path.dirname(file) for file in self.sizes}, key=_parts):
+        for folder in sorted({posixpath.dirname(file) for file in self.sizes}, key=_parts):
             if self._array_above(folder) is None:
                 self._add_array(folder)
         for file in self.sizes:
-            name = self._array_above(os.path.dirname(file))
-            if name is not None and os.path.basename(file) not in RESERVED:
+            name = self._array_above(posixpath.dirname(file))
+            if name is not None and posixpath.basename(file) not in RESERVED:
                 self._chunks[name].append(file)
 
     def check(self, name: str, array: Any) -> None:
@@ -94,10 +94,11 @@ class ZarrFiles:
         self.budget.check_objects(what, chunks, _CHUNK_OBJECT)
         inner = math.prod(array.chunks)
         grid = ChunkGrid(inner * array.dtype.itemsize, inner, is_text)
-        codecs = _codecs_of(self.arrays[name])
         for file in self._chunks[name]:
             with as_format_error(self.path, what):
-                self._check_file(name, file, codecs, grid, math.prod(outer) // max(1, inner))
+                self._check_file(
+                    name, file, self.arrays[name], grid, math.prod(outer) // max(1, inner)
+                )
 
     # ---- Arrays
 
@@ -106,24 +107,26 @@ class ZarrFiles:
         while folder not in self.arrays:
             if not folder:
                 return None
-            folder = os.path.dirname(folder)
+            folder = posixpath.dirname(folder)
         return folder
 
     def _add_array(self, folder: str) -> None:
-        found = [name for name in _ARRAYS if os.path.join(folder, name) in self.sizes]
-        described = {name: self._read_metadata(os.path.join(folder, name)) for name in found}
-        if not (".zarray" in found or described.get("zarr.json", {}).get("node_type") == "array"):
+        paths = {name: posixpath.join(folder, name) for name in _ARRAYS}
+        found = {
+            name: self._read_metadata(path) for name, path in paths.items() if path in self.sizes
+        }
+        if not (".zarray" in found or found.get("zarr.json", {}).get("node_type") == "array"):
             return
         if not folder:
             raise FormatError(self.path, "group", "expected a group, got an array")
         if len(found) > 1:
             raise FormatError(self.path, f"tensor {folder!r}", "is described in two versions")
-        metadata = described[found[0]]
-        unknown = _all_codecs(metadata) - _KNOWN
+        codecs = _codecs_of(found)
+        unknown = _names_of(codecs) - _KNOWN
         if unknown:
             why = f"cannot be read safely: it needs {', '.join(sorted(unknown))}"
             raise refuse(self.path, folder, why)
-        self.arrays[folder], self._chunks[folder] = metadata, []
+        self.arrays[folder], self._chunks[folder] = codecs, []
 
     def _read_metadata(self, file: str) -> dict[str, Any]:
         with as_format_error(self.path, file):
@@ -203,35 +206,43 @@ def _parts(folder: str) -> list[str]:
     return folder.split("/")
 
 
-def _codecs_of(metadata: dict[str, Any]) -> list[Codec]:
+def _codecs_of(found: dict[str, dict[str, Any]]) -> list[Codec]:
     """Return the codecs of an array in the order in which a chunk is coded."""
-    if "codecs" in metadata:
-        return _parse_codecs(metadata["codecs"])
-    return _parse_codecs([*(metadata.get("filters") or []), metadata.get("compressor")])
+    if ".zarray" in found:
+        metadata = found[".zarray"]
+        coded = [*_as_list(metadata.get("filters")), metadata.get("compressor")]
+        return [Codec(str(each.get("id")), each) for each in coded if isinstance(each, dict)]
+    metadata = found["zarr.json"]
+    return [
+        *_parse_codecs(metadata.get("codecs")),
+        *_parse_codecs(metadata.get("storage_transformers")),
+    ]
 
 
 def _parse_codecs(items: object) -> list[Codec]:
-    """Parse a list of codecs, in the words of version 2 or of version 3."""
+    """Parse a list of codecs of version 3."""
     found = []
-    for item in items if isinstance(items, list) else []:
-        if isinstance(item, dict):
-            name = str(item.get("id", item.get("name"))).removeprefix("numcodecs.")
-            options = item.get("configuration", item)
-            found.append(Codec(name, options if isinstance(options, dict) else {}))
-        elif isinstance(item, str):
-            found.append(Codec(item.removeprefix("numcodecs."), {}))
+    for item in _as_list(items):
+        name = item.get("name") if isinstance(item, dict) else item
+        options = item.get("configuration") if isinstance(item, dict) else None
+        known = str(name).removeprefix("numcodecs.")
+        found.append(Codec(known, options if isinstance(options, dict) else {}))
     return found
 
 
-def _all_codecs(metadata: dict[str, Any]) -> set[str]:
-    """Return the names of all codecs, including those inside of codecs."""
+def _as_list(items: object) -> list[Any]:
+    return items if isinstance(items, list) else []
+
+
+def _names_of(codecs: Sequence[Codec]) -> set[str]:
+    """Return the names of codecs, including those inside of codecs."""
     found: set[str] = set()
-    rest = [metadata.get(key) for key in _CODED]
+    rest = list(codecs)
     while rest:
-        item = rest.pop()
-        for codec in _parse_codecs(item if isinstance(item, list) else [item]):
-            found.add(codec.name)
-            rest.extend(codec.options.get(key) for key in ("codecs", "index_codecs"))
+        codec = rest.pop()
+        found.add(codec.name)
+        for key in ("codecs", "index_codecs"):
+            rest.extend(_parse_codecs(codec.options.get(key)))
     return found
 
 

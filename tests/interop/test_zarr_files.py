@@ -70,6 +70,8 @@ def test_zarr_chunk_of_noise_is_broken(tmp_path, target):
         convert(tmp_path / "a.zarr", target)
 
 
+ZEROS = bytes(80 << 20)
+
 # ---- Links and odd files
 
 
@@ -167,6 +169,33 @@ def test_array_of_two_versions_is_broken(tmp_path, target):
         convert(tmp_path / "a.zarr", target)
 
 
+@pytest.mark.parametrize(
+    ("codec", "problem"),
+    [
+        ({"id": "pickle", "name": "bytes"}, "it needs pickle"),
+        ({"id": "zlib"}, "unpacks to more than"),
+    ],
+)
+def test_codec_beside_those_of_another_version_is_seen(tmp_path, target, codec, problem):
+    changes = {"codecs": [], "configuration": {}, "compressor": codec}
+    write_raw(tmp_path / "a.zarr", zlib.compress(ZEROS), **changes)
+
+    with pytest.raises(fastckpt.CheckpointError, match=problem):
+        convert(tmp_path / "a.zarr", target)
+
+
+@pytest.mark.parametrize("name", ["pickle", "numcodecs.pickle"])
+def test_codec_of_version_3_with_the_name_of_version_2_is_seen(tmp_path, target, name):
+    write_raw(tmp_path / "a.zarr", bytes(16))
+    (tmp_path / "a.zarr" / "x" / ".zarray").unlink()
+    coded = {"name": name, "id": "bytes", "configuration": {}}
+    text = json.dumps({"node_type": "array", "zarr_format": 3, "codecs": [coded], "filters": []})
+    (tmp_path / "a.zarr" / "x" / "zarr.json").write_text(text)
+
+    with pytest.raises(fastckpt.UnsupportedError, match="it needs pickle"):
+        convert(tmp_path / "a.zarr", target)
+
+
 def test_array_in_the_place_of_a_group_is_an_error(tmp_path, target):
     write_raw(tmp_path / "a.zarr", None)
     os.rename(tmp_path / "a.zarr" / "x" / ".zarray", tmp_path / "a.zarr" / ".zarray")
@@ -177,7 +206,6 @@ def test_array_in_the_place_of_a_group_is_an_error(tmp_path, target):
 
 # ---- Memory
 
-ZEROS = bytes(80 << 20)
 BOMBS = {
     "zlib": lambda: zlib.compress(ZEROS),
     "gzip": lambda: gzip.compress(ZEROS, 1),
