@@ -163,8 +163,11 @@ def complete(prefix: Path) -> bool:
         fault = save.find_problem(verify=False)
         if fault is None:
             check_is_latest(save.layout.commit_path, save.saved)
-            _commit_again(save)
-            return True
+            try:
+                _commit_again(save)
+                return True
+            except (CheckpointError, FileNotFoundError) as error:  # an earlier one may be whole
+                fault = error
         problem = problem or fault
     assert problem is not None
     raise problem
