@@ -23,6 +23,9 @@
 
 #include "fck.h"
 
+/* Ends every table, little-endian. */
+#define FCK_TABLE_MAGIC UINT64_C(0xdb4775248b80fb57)
+
 enum {
   FCK_FOOTER_SIZE = 48,
   FCK_TRAILER_SIZE = 5,

@@ -112,5 +112,5 @@ fck_status fck_footer_append(fck_buf *b, fck_handle metaindex, fck_handle index)
   FCK_TRY(fck_handle_append(b, metaindex));
   FCK_TRY(fck_handle_append(b, index));
   FCK_TRY(fck_buf_append(b, kPadding, sizeof kPadding - (b->size - start)));
-  return fck_append_fixed64(b, UINT64_C(0xdb4775248b80fb57));
+  return fck_append_fixed64(b, FCK_TABLE_MAGIC);
 }

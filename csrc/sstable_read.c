@@ -5,9 +5,6 @@
 #include "sstable.h"
 #include "wire.h"
 
-/* 0xdb4775248b80fb57, little-endian, ends every table. */
-static const uint8_t kMagic[8] = {0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb};
-
 static fck_status read_handle(fck_reader *r, fck_handle *out) {
   fck_handle handle;
   FCK_TRY(fck_read_varint64(r, &handle.offset));
@@ -17,8 +14,11 @@ static fck_status read_handle(fck_reader *r, fck_handle *out) {
 }
 
 fck_status fck_footer_decode(const uint8_t *footer, fck_handle *metaindex, fck_handle *index) {
-  const size_t handles_size = FCK_FOOTER_SIZE - sizeof kMagic;
-  if (memcmp(footer + handles_size, kMagic, sizeof kMagic) != 0) return FCK_E_MAGIC;
+  const size_t handles_size = FCK_FOOTER_SIZE - sizeof(uint64_t);
+  fck_reader end = fck_reader_make(footer + handles_size, sizeof(uint64_t));
+  uint64_t magic;
+  FCK_TRY(fck_read_fixed64(&end, &magic));
+  if (magic != FCK_TABLE_MAGIC) return FCK_E_MAGIC;
   fck_reader r = fck_reader_make(footer, handles_size);
   fck_handle first;
   FCK_TRY(read_handle(&r, &first));

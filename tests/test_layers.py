@@ -45,7 +45,7 @@ THIRD_PARTY = {  # the only module that may name each; NumPy may be named everyw
 }
 CONSTANTS = {  # a constant of the formats, and the one file that writes it down
     r"(?i)db4775248b80fb57|57fb808b247547db|0x57, 0xfb, 0x80": "csrc/sstable.h",
-    r"0xa282ead8": "fastckpt/format/checksum.py",
+    r"(?i)0xa282ead8": "fastckpt/format/checksum.py",
     r"-of-": None,  # one file for each format
 }
 SHARD_GRAMMARS = {"fastckpt/bundle/names.py", "fastckpt/v1/names.py"}

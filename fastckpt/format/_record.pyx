@@ -21,11 +21,14 @@ from fastckpt.format._csrc cimport (
 from fastckpt.format._status cimport check, fail
 
 from fastckpt.errors import AboutTensor, Fault, FormatError, UnsupportedError
+from fastckpt.format import checksum
 from fastckpt.format.dtypes import by_number, dtype_of
 
 
 cdef extern from "Python.h":
     void PyObject_GC_UnTrack(PyObject *o)
+
+cdef uint32_t _MASK_DELTA = checksum.MASK_DELTA
 
 MAX_STORED_RANK = FCK_MAX_RANK  # dimensions in a file, where there may be more than in an array
 
@@ -46,13 +49,13 @@ cdef class Entry:
 
 cdef uint32_t unmask_crc(uint32_t masked) noexcept:
     """What checksum.unmask does, for the hot path."""
-    cdef uint32_t rotated = masked - <uint32_t>0xa282ead8
+    cdef uint32_t rotated = masked - _MASK_DELTA
     return rotated >> 17 | rotated << 15
 
 
 cdef uint32_t mask_crc(uint32_t crc) noexcept:
     """What checksum.mask does."""
-    return (crc >> 15 | crc << 17) + <uint32_t>0xa282ead8
+    return (crc >> 15 | crc << 17) + _MASK_DELTA
 
 
 cdef tuple shape_of(const fck_entry *entry):

@@ -42,7 +42,7 @@ cdef inline str explain(fck_status status, fck_fault fault):
     if status == FCK_E_RANGE:
         return f"expected a number that its field can hold, got {<int64_t>fault.found}"
     if status == FCK_E_MAGIC:
-        return "expected the table magic 57fb808b247547db as the last 8 bytes, got others"
+        return "expected the table magic as the last 8 bytes, got others"
     if status == FCK_E_HANDLE:
         return "expected blocks within the file, one after the other, got one elsewhere"
     if status == FCK_E_RESTART:

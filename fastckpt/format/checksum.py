@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from crc32c import crc32c
 
-__all__ = ["crc32c", "mask", "unmask"]
+__all__ = ["MASK_DELTA", "crc32c", "mask", "unmask"]
 
-_MASK_DELTA: Final = 0xA282EAD8
+MASK_DELTA: Final = 0xA282EAD8
 _CRC32C_MODULE: Final = "crc32c._crc32c"
 
 
@@ -42,10 +42,10 @@ _import_crc32c()
 
 def mask(crc: int) -> int:
     """Return the stored form of a CRC-32C."""
-    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + MASK_DELTA) & 0xFFFFFFFF
 
 
 def unmask(masked: int) -> int:
     """Return the CRC-32C of a stored one."""
-    rotated = (masked - _MASK_DELTA) & 0xFFFFFFFF
+    rotated = (masked - MASK_DELTA) & 0xFFFFFFFF
     return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import CheckpointError, Fault, FormatError
 from ..format.checksum import crc32c
-from .locks import TIMEOUT
-from .stage import Stage, replace_file
-from .system import READ, is_file, is_network, list_folder, open_regular
+from .system import READ, TIMEOUT, is_file, is_network, list_folder, open_regular
 
 if sys.platform != "win32":
     from ._map import Map
@@ -20,6 +18,8 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from .stage import Stage
 
 __all__ = ["LOCAL", "File", "LocalStore", "empty_bytes"]
 
@@ -248,9 +248,13 @@ class LocalStore:
         return list_folder(folder)
 
     def stage(self, commit_path: str, *, sync: bool, timeout: float = TIMEOUT) -> Stage:
+        from .stage import Stage  # here: reading needs nothing of it
+
         return Stage(commit_path, sync=sync, timeout=timeout)
 
     def replace(self, path: str, data: bytes, *, sync: bool) -> None:
+        from .stage import replace_file
+
         replace_file(path, data, sync=sync)
 
 

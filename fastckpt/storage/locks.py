@@ -21,12 +21,11 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from .staged import machine, make_token, split_staged, split_token
-from .system import APPEND, CREATE, READ, close, locks_reach_others, open_regular
+from .system import APPEND, CREATE, READ, TIMEOUT, close, locks_reach_others, open_regular
 
 __all__ = ["LOCK_NAME", "TIMEOUT", "Exclusive", "Living", "exclusive", "is_alive", "leftovers"]
 
 LOCK_NAME: Final = ".fastckpt.lock"  # in a folder, while a commit goes on there
-TIMEOUT: Final = 10.0  # seconds
 _SHORTEST_PAUSE: Final = 0.0005  # seconds between two tries
 _LONGEST_PAUSE: Final = 0.02
 _LONGEST_COMMIT: Final = 300  # seconds; an unknown process that commits for longer is dead

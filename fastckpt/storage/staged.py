@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import zlib
 from contextlib import suppress
 from functools import cache
 from itertools import count
@@ -72,4 +71,6 @@ def machine() -> int:
         parts.append(file.read())
     with suppress(OSError):
         parts.append(os.readlink("/proc/self/ns/pid"))
-    return zlib.crc32("\n".join(parts).encode()) % (1 << _MACHINE_BITS)
+    from zlib import crc32  # here: reading needs no token
+
+    return crc32("\n".join(parts).encode()) % (1 << _MACHINE_BITS)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 __all__ = [
+    "TIMEOUT",
     "APPEND",
     "CREATE",
     "READ",
@@ -32,6 +33,7 @@ __all__ = [
     "write_into_stream",
 ]
 
+TIMEOUT: Final = 10.0  # seconds, for a lock that somebody else holds
 _COMMON: Final = (
     getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
