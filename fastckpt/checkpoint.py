@@ -41,16 +41,8 @@ class StoredPart(NamedTuple):
     stored: Box | None
     box: Box
     entry: Entry
-    name: str  # of the tensor
+    what: str  # the part in errors, with the name of the tensor
     checksum: int | None
-
-    @property
-    def what(self) -> str:
-        """The name of the part in errors."""
-        from .format.slices import spell  # here: listing tensors does not wait for NumPy
-
-        tensor = f"tensor {self.name!r}"
-        return tensor if self.stored is None else f"slice {spell(self.stored)} of {tensor}"
 
 
 class Stored(Protocol):

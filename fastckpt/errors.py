@@ -14,13 +14,13 @@ from typing import Final
 from .text import printable
 
 __all__ = [
-    "AboutTensor",
     "CheckpointError",
     "ChecksumError",
     "Fault",
     "FormatError",
     "TensorNotFoundError",
     "UnsupportedError",
+    "name_tensor",
     "suggest",
 ]
 
@@ -154,19 +154,11 @@ def _restore_not_found(path: str, name: str, closest: tuple[str, ...]) -> Tensor
     return error
 
 
-class AboutTensor:
-    """Context manager that enters a tensor's name into the errors that do not know it."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, CheckpointError) and error.tensor is None:
-            error.tensor = self._name
+def name_tensor(error: CheckpointError, name: str) -> None:
+    """Enter a tensor's name into an error that does not know it. Called where an error passes
+    (`except`): a context manager would cost as much as reading a small tensor."""
+    if error.tensor is None:
+        error.tensor = name
 
 
 _NEIGHBOURS: Final = 1000  # names to each side; comparing all of a large checkpoint takes seconds

@@ -137,13 +137,12 @@ cdef class StoredBundle:
         """The `TensorInfo` of an entry; the slices of a partitioned tensor are looked up."""
         cdef TensorInfo info = info_of(entry, self.path, name)
         if entry.slice_count > 0:
-            from fastckpt.bundle.tensors import slice_parts, stored_size
             from fastckpt.format.slices import to_slices
 
             whole = entry_of(entry, self.path, f"tensor {name!r}")
-            parts = list(slice_parts(self, name, whole))
+            parts = _tensors().list_parts(self, name, whole)
             info.slices = tuple([to_slices(part.box) for part in parts])
-            info.nbytes = stored_size(self, parts)
+            info.nbytes = _tensors().stored_size(self, parts)
         return info
 
     cdef bint look_up(self, str name, fck_entry *entry) except -1:
@@ -181,27 +180,20 @@ cdef class StoredBundle:
 
     def parts(self, name):
         """Return the `StoredPart`s of a tensor: its slices, or all of it as one."""
-        from fastckpt.bundle.tensors import list_parts
-
-        return list_parts(self, exact_name(name), self.entry(name))
+        return _tensors().list_parts(self, exact_name(name), self.entry(name))
 
     def read(self, name, entry=None):
         """Return a tensor, verified; `entry` is its entry if that is known."""
-        from fastckpt.bundle.tensors import read_tensor
-
-        return read_tensor(self, exact_name(name), self.entry(name) if entry is None else entry)
+        name = exact_name(name)
+        return _tensors().read_tensor(self, name, self.entry(name) if entry is None else entry)
 
     def read_parts(self, name):
         """Yield (`StoredPart`, array) of each part of a tensor, verified."""
-        from fastckpt.bundle.tensors import read_parts
-
-        return read_parts(self, exact_name(name), self.entry(name))
+        return _tensors().read_parts(self, exact_name(name), self.entry(name))
 
     def verify(self, name):
         """Verify the bytes of a tensor, in the memory of one chunk."""
-        from fastckpt.bundle.tensors import verify_tensor
-
-        verify_tensor(self, exact_name(name), self.entry(name))
+        _tensors().verify_tensor(self, exact_name(name), self.entry(name))
 
     # ---- Records and data files ----
 
@@ -266,6 +258,18 @@ cdef class StoredBundle:
         if table is None:
             raise ValueError(f"{self.prefix}: the checkpoint is closed")
         return table
+
+
+_tensors_module = None
+
+
+cdef object _tensors():
+    """The module `tensors`, which imports NumPy: imported when it is first needed, once."""
+    global _tensors_module
+    if _tensors_module is None:
+        from fastckpt.bundle import tensors
+        _tensors_module = tensors
+    return _tensors_module
 
 
 def _list_names(Table table not None, frozenset hidden not None):

@@ -11,10 +11,10 @@ from fastckpt.format._record cimport Row, entry_of, exact_name, row_of, shape_of
 
 from fastckpt.bundle.tensors import locate, read_region, read_tensor
 from fastckpt.checkpoint import TensorSlice
-from fastckpt.errors import AboutTensor
+from fastckpt.errors import CheckpointError, name_tensor
 from fastckpt.format.shapes import MAX_RANK, check_rank
 from fastckpt.format.slices import parse_index
-from fastckpt.storage.kind import AboutData
+from fastckpt.storage.kind import explain_data
 
 cnp.import_array()
 
@@ -140,8 +140,11 @@ cdef class BundleReader:
         cdef cnp.dtype numpy_dtype
         cdef Shard shard = self.stored.shards.get(entry.shard_id)
         if shard is None:
-            with AboutTensor(name):
+            try:
                 shard = self.stored.shard(entry.shard_id, _name(name))
+            except CheckpointError as error:
+                name_tensor(error, name)
+                raise
         if fck_entry_measure(entry, row.item_size, &count, &size) != FCK_OK \
                 or <uint64_t>entry.size != size or entry.offset < 0 \
                 or <uint64_t>entry.offset > shard.size \
@@ -149,8 +152,11 @@ cdef class BundleReader:
                 or <int>entry.rank > _MAX_RANK:
             self._blame(name, entry)
         if ends_before(shard.fd, <uint64_t>entry.offset + size):
-            with AboutTensor(name):
+            try:
                 shard.file.check_current_size(entry.offset, size, _name(name))
+            except CheckpointError as error:
+                name_tensor(error, name)
+                raise
         if self._verified is not None:
             self._verify_first(name)
         for i in range(entry.rank):
@@ -167,9 +173,12 @@ cdef class BundleReader:
         """Raise what makes an entry unfit for a view."""
         what = _name(name)
         whole = entry_of(entry, self.stored.path, what)
-        with AboutData(name):
+        try:
             locate(self.stored, whole, what)
             check_rank(whole.shape, self.stored.path, what)
+        except CheckpointError as error:
+            explain_data(error, name)
+            raise
         raise AssertionError("unreachable")
 
     cdef int _verify_first(self, str name) except -1:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..checkpoint import Stored, StoredPart
-from ..errors import AboutTensor, CheckpointError, Fault, FormatError, TensorNotFoundError
+from ..errors import CheckpointError, Fault, FormatError, TensorNotFoundError, name_tensor
 from ..format._record import Entry, decode_entry, decode_header, decode_name, encode_name
 from ..format._table import TRAILER_SIZE, Table, TableBuilder
 from ..format.checksum import crc32c, unmask
@@ -99,8 +99,11 @@ class Remains:
         record = self._records.get(encode_name(name))
         if record is None:
             raise TensorNotFoundError(self.path, name, lambda: self.names)
-        with AboutTensor(name):
+        try:
             return decode_entry(record, self.path, f"entry of tensor {name!r}")
+        except CheckpointError as error:
+            name_tensor(error, name)
+            raise
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """Yield (name, entry) of every tensor that has a readable record, in key order."""
@@ -154,11 +157,14 @@ def check_entry(stored: Stored, name: str, entry: Entry) -> None:
 
     Checks every slice of a partitioned tensor. Reads no data.
     """
-    with AboutTensor(name):
+    try:
         if not entry.slices:
             locate(stored, entry, f"tensor {name!r}")
         for part in slice_parts(stored, name, entry):
             locate(stored, part.entry, part.what)
+    except CheckpointError as error:
+        name_tensor(error, name)
+        raise
 
 
 def open_table(file: File) -> tuple[Table | None, CheckpointError | None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..checkpoint import Stored, StoredPart
-from ..errors import ChecksumError, Fault, FormatError, UnsupportedError
+from ..errors import CheckpointError, ChecksumError, Fault, FormatError, UnsupportedError
 from ..format._payload import decode_strings, verify_variants
 from ..format._record import Entry, decode_entry, encode_name, slice_key
 from ..format.dtypes import STRING, DType, dtype_of
@@ -21,13 +21,12 @@ from ..format.slices import (
     Region,
     byte_runs,
     find_tiling_fault,
-    is_empty,
     overlap,
     resolve,
     spell,
 )
 from ..format.values import to_native
-from ..storage.kind import AboutData
+from ..storage.kind import explain_data
 from ..storage.local import File, empty_bytes
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def list_parts(stored: Stored, name: str, entry: Entry) -> list[StoredPart]:
     if entry.slices:
         return list(slice_parts(stored, name, entry))
     whole = tuple((0, dim) for dim in entry.shape)
-    return [StoredPart(None, whole, entry, name, entry.crc32c)]
+    return [StoredPart(None, whole, entry, f"tensor {name!r}", entry.crc32c)]
 
 
 def slice_parts(stored: Stored, name: str, whole: Entry) -> Iterator[StoredPart]:
@@ -96,24 +95,24 @@ def slice_parts(stored: Stored, name: str, whole: Entry) -> Iterator[StoredPart]
         if box is None:
             problem = f"expected a part of the shape {whole.shape}, got one beyond it"
             raise _fault_of_slice(stored, name, what, problem, Fault.MISMATCH)
-        if box in empty:  # others overlap, which is found where they are read
-            problem = "expected each slice once, got an empty one twice"
-            raise _fault_of_slice(stored, name, what, problem, Fault.MISMATCH)
-        if is_empty(box):
+        shape = tuple(length for _, length in box)
+        if 0 in shape:
+            if box in empty:  # others overlap, which is found where they are read
+                problem = "expected each slice once, got an empty one twice"
+                raise _fault_of_slice(stored, name, what, problem, Fault.MISMATCH)
             empty.add(box)
         record = stored.record(slice_key(key, slice_))
         if record is None:
             problem = "expected an entry of its own, got none"
             raise _fault_of_slice(stored, name, what, problem, Fault.MISSING)
         entry = decode_entry(record, stored.path, what)
-        shape = tuple(length for _, length in box)
         if (entry.dtype, entry.shape, entry.slices) != (whole.dtype, shape, ()):
             problem = (
                 f"expected dtype {whole.dtype} and shape {shape}, as the tensor has it, "
                 f"got dtype {entry.dtype} and shape {entry.shape}"
             )
             raise _fault_of_slice(stored, name, what, problem, Fault.MISMATCH)
-        yield StoredPart(slice_, box, entry, name, entry.crc32c)
+        yield StoredPart(slice_, box, entry, what, entry.crc32c)
 
 
 def _fault_of_slice(
@@ -136,7 +135,7 @@ def stored_size(stored: Stored, parts: Iterable[StoredPart]) -> int:
 def read_tensor(stored: Stored, name: str, entry: Entry) -> npt.NDArray[Any]:
     """Return a whole tensor, verified."""
     what = f"tensor {name!r}"
-    with AboutData(name):
+    try:
         check_rank(entry.shape, stored.path, what)
         if not entry.slices:
             return _read_plain(stored, entry, what)
@@ -146,6 +145,9 @@ def read_tensor(stored: Stored, name: str, entry: Entry) -> npt.NDArray[Any]:
         for part, _, places in pieces:
             array[places] = _read_plain(stored, part.entry, part.what)
         return array
+    except CheckpointError as error:
+        explain_data(error, name)
+        raise
 
 
 def _whole_region(entry: Entry) -> Region:
@@ -159,16 +161,19 @@ def read_parts(
     """Yield each part of a tensor with its values; see `Stored.read_parts`."""
     parts = slice_parts(stored, name, entry) if entry.slices else list_parts(stored, name, entry)
     for part in parts:
-        with AboutData(name):
+        try:
             check_rank(part.entry.shape, stored.path, part.what)
             array = _read_plain(stored, part.entry, part.what)
+        except CheckpointError as error:
+            explain_data(error, name)
+            raise
         yield part, array
 
 
 def read_region(stored: Stored, name: str, entry: Entry, region: Region) -> npt.NDArray[Any]:
     """Return a region of a tensor. Only the bytes that it needs are read, and not verified."""
     what = f"tensor {name!r}"
-    with AboutData(name):
+    try:
         check_rank(entry.shape, stored.path, what)
         if not entry.slices:
             return _read_runs(stored, entry, region, what)
@@ -178,17 +183,23 @@ def read_region(stored: Stored, name: str, entry: Entry, region: Region) -> npt.
         for part, inner, places in pieces:
             array[places] = _read_runs(stored, part.entry, inner, part.what)
         return array
+    except CheckpointError as error:
+        explain_data(error, name)
+        raise
 
 
 def verify_tensor(stored: Stored, name: str, entry: Entry) -> None:
     """Verify a tensor's bytes, slice by slice if it has some, in the memory of one chunk."""
-    with AboutData(name):
+    try:
         if not entry.slices:
             _verify_plain(stored, entry, f"tensor {name!r}")
             return
         _plan(stored, name, entry, _whole_region(entry))
         for part in slice_parts(stored, name, entry):  # empty ones are in no plan
             _verify_plain(stored, part.entry, part.what)
+    except CheckpointError as error:
+        explain_data(error, name)
+        raise
 
 
 def _read_plain(stored: Stored, entry: Entry, what: str) -> npt.NDArray[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from ..checkpoint import Stored
-from ..errors import AboutTensor, CheckpointError
+from ..errors import CheckpointError, name_tensor
 from ..format._record import Entry, decode_entry, decode_name
 from ..format.dtypes import dtype_of
 from ..parallel import Progress, Tally, batches, ordered_map
@@ -52,13 +52,13 @@ def _find_tensors(stored: Stored) -> Iterator[tuple[_Task | CheckpointError, int
                 continue
             name = decode_name(key)
             try:
-                with AboutTensor(name):
-                    what = f"entry of tensor {name!r}"
-                    entry = decode_entry(record, stored.path, what)
-                    dtype = dtype_of(entry.dtype, stored.path, what)
+                what = f"entry of tensor {name!r}"
+                entry = decode_entry(record, stored.path, what)
+                dtype = dtype_of(entry.dtype, stored.path, what)
                 size = math.prod(entry.shape) * dtype.item_size if entry.slices else entry.size
                 yield (name, entry, max(0, size)), max(0, size)
             except CheckpointError as error:
+                name_tensor(error, name)
                 yield error, 0
 
 

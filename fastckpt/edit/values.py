@@ -42,7 +42,7 @@ def list_parts(checkpoint: Checkpoint, name: str) -> list[StoredPart]:
     entry = checkpoint.stored.entry(name)
     if 0 in entry.shape:
         whole = tuple((0, dim) for dim in entry.shape)
-        return [StoredPart(None, whole, entry, name, None)]
+        return [StoredPart(None, whole, entry, f"tensor {name!r}", None)]
     return checkpoint.stored.parts(name)
 
 

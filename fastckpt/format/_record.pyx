@@ -20,7 +20,7 @@ from fastckpt.format._csrc cimport (
 )
 from fastckpt.format._status cimport check, fail
 
-from fastckpt.errors import AboutTensor, Fault, FormatError, UnsupportedError
+from fastckpt.errors import CheckpointError, Fault, FormatError, UnsupportedError, name_tensor
 from fastckpt.format import checksum
 from fastckpt.format.dtypes import by_number, dtype_of
 
@@ -291,8 +291,11 @@ cdef Row row_of(int number, path, str name):
     """The row of a tensor's dtype; `path` is the file that lists the tensor."""
     row = _ROWS[number] if 0 <= number < _NUM_DTYPES else None
     if row is None:
-        with AboutTensor(name):
+        try:
             dtype_of(number, path, f"entry of tensor {name!r}")
+        except CheckpointError as error:
+            name_tensor(error, name)
+            raise
     return row
 
 

@@ -44,7 +44,8 @@ def check_size(shape: Sequence[int], item_size: int, path: str, what: str) -> in
     """
     if min(shape, default=0) < 0:
         raise FormatError(path, what, f"expected dimensions of 0 or more, got {tuple(shape)}")
-    if math.prod(dim for dim in shape if dim) * item_size > MAX_SIZE:
+    count = math.prod(shape)
+    if (count or math.prod(dim for dim in shape if dim)) * item_size > MAX_SIZE:
         problem = f"expected less than 2**63 bytes, got {tuple(shape)}"
         raise FormatError(path, what, problem, fault=Fault.TOO_LARGE)
-    return math.prod(shape)
+    return count

@@ -12,7 +12,7 @@ from ..bundle._index import StoredBundle
 from ..bundle.names import index_path, shard_path
 from ..errors import CheckpointError
 from ..format._record import TensorInfo
-from ..storage.kind import explained
+from ..storage.kind import explain
 from ..storage.urls import Path, local_path
 from ..v1.names import parse_v1
 from .lookup import list_shards
@@ -31,8 +31,12 @@ def list_tensors(path: Path) -> list[TensorInfo]:
     NumPy is imported for version 1 and for partitioned tensors, and when the NumPy dtype of a
     `TensorInfo` is asked for. Raises what `read` raises.
     """
-    with explained():
-        return _list(local_path(path))
+    name = local_path(path)
+    try:
+        return _list(name)
+    except CheckpointError as error:
+        explain(error)
+        raise
 
 
 def _list(name: str) -> list[TensorInfo]:

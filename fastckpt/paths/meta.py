@@ -7,9 +7,9 @@ import os
 from typing import Final
 
 from ..bundle.names import strip_suffix
-from ..errors import UnsupportedError
+from ..errors import CheckpointError, UnsupportedError
 from ..graph.meta import MetaGraph, decode_meta
-from ..storage.kind import explained
+from ..storage.kind import explain
 from ..storage.local import File, empty_bytes
 from ..storage.urls import Path, local_path
 from .lookup import meta_path
@@ -38,8 +38,11 @@ def read_meta(path: Path) -> MetaGraph:
         file.read_into(data.data, 0, "graph")
     finally:
         file.close()
-    with explained():
+    try:
         return decode_meta(data, file.path)
+    except CheckpointError as error:
+        explain(error)
+        raise
 
 
 def _locate(path: str) -> str:

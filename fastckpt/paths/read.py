@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..bundle.reader import Bundle
 from ..checkpoint import Checkpoint
-from ..errors import Fault, UnsupportedError
+from ..errors import CheckpointError, Fault, UnsupportedError
 from ..parallel import Tally, batches, ordered_map
-from ..storage.kind import explained
+from ..storage.kind import explain
 from ..storage.urls import Path, local_path
 from .resolve import resolve
 
@@ -56,8 +56,11 @@ def read(
     another scheme.
     """
     name = local_path(path)
-    with explained():
+    try:
         return _open(name, verify, backend, mode)
+    except CheckpointError as error:
+        explain(error)
+        raise
 
 
 def _open(name: str, verify: bool, backend: Backend, mode: Mode) -> Checkpoint:

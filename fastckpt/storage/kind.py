@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..errors import AboutTensor, CheckpointError, Fault
+from ..errors import CheckpointError, Fault, name_tensor
 from .local import File
 
 if TYPE_CHECKING:
     from ..format.magic import FileKind
 
-__all__ = ["AboutData", "explain", "explained", "find_kind", "read_head"]
+__all__ = ["explain", "explain_data", "find_kind", "read_head"]
 
 
 def read_head(path: str) -> tuple[bytes, int]:
@@ -51,23 +49,9 @@ def explain(error: CheckpointError) -> None:
         error.problem += f": this is {kind.name}. {kind.why}"
 
 
-@contextmanager
-def explained() -> Iterator[None]:
-    """Have `explain` complete the errors that leave the block."""
-    try:
-        yield
-    except CheckpointError as error:
+def explain_data(error: CheckpointError, name: str) -> None:
+    """Add to an error about a tensor's bytes the tensor's name, and what the data file is if it is
+    no data file."""
+    name_tensor(error, name)
+    if error.fault in (Fault.TRUNCATED, Fault.CHECKSUM):
         explain(error)
-        raise
-
-
-class AboutData(AboutTensor):
-    """Context manager that enters into errors about a tensor's bytes its name, and what the data
-    file is if it is no data file."""
-
-    __slots__ = ()
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        super().__exit__(kind, error, trace)
-        if isinstance(error, CheckpointError) and error.fault in (Fault.TRUNCATED, Fault.CHECKSUM):
-            explain(error)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import AboutTensor, Fault, FormatError, UnsupportedError
+from ..errors import CheckpointError, Fault, FormatError, UnsupportedError, name_tensor
 from ..format._message import decode
 from ..format._record import decode_name
 from ..format._table import Table
@@ -93,7 +93,7 @@ def _read_tensor(record: bytes, start: int, end: int, path: str, shard: int) -> 
     key, dtype = meta["name"], meta["dtype"]
     name = decode_name(key)
     what = f"tensor {name!r} in the meta record"
-    with AboutTensor(name):
+    try:
         shape = read_shape(record, meta["shape"] or (start, start), dtype, path, what)
         count = len(meta["slices"])
         if not key or count == 0 or 0 < math.prod(shape) < count:  # so many would overlap
@@ -108,6 +108,9 @@ def _read_tensor(record: bytes, start: int, end: int, path: str, shard: int) -> 
                 problem = f"expected slices of the shape {shape}, got {spell(stored)}"
                 raise FormatError(path, what, problem, offset=span[0], fault=Fault.MISMATCH)
             slices.append(V1Slice(stored, whole if box == whole else box, shard))
+    except CheckpointError as error:
+        name_tensor(error, name)
+        raise
     return V1Tensor(key, dtype, shape, slices)
 
 

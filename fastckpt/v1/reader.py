@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoint import Checkpoint, TensorSlice
-from ..errors import AboutTensor, CheckpointError
+from ..errors import CheckpointError, name_tensor
 from ..format._record import TensorInfo
 from ..format._table import TABLE_MAGIC, Table
 from ..format.slices import parse_index
@@ -205,8 +205,10 @@ def _verify_each(stored: StoredV1, tensors: list[V1Tensor]) -> list[CheckpointEr
     problems: list[CheckpointError | OSError] = []
     for tensor in tensors:
         try:
-            with AboutTensor(tensor.name):
-                stored.verify_tensor(tensor, tables)
-        except (CheckpointError, OSError) as error:
+            stored.verify_tensor(tensor, tables)
+        except CheckpointError as error:
+            name_tensor(error, tensor.name)
+            problems.append(error)
+        except OSError as error:
             problems.append(error)
     return problems

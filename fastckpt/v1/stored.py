@@ -14,12 +14,12 @@ import numpy as np
 
 from ..checkpoint import StoredPart
 from ..errors import (
-    AboutTensor,
     CheckpointError,
     Fault,
     FormatError,
     TensorNotFoundError,
     UnsupportedError,
+    name_tensor,
 )
 from ..format._record import Entry, TensorInfo, decode_name, encode_name, make_info, slice_key
 from ..format._table import Table
@@ -144,7 +144,7 @@ class StoredV1:
         size = math.prod(shape) * dtype.numpy.itemsize
         entry = Entry(dtype.number, shape, part.shard, 0, size, 0)
         stored = part.stored if tensor.is_partitioned else None
-        return StoredPart(stored, part.box, entry, tensor.name, None)
+        return StoredPart(stored, part.box, entry, _spell_part(tensor, part), None)
 
     def read(self, name: str, entry: Entry | None = None) -> Array:
         """Return a tensor, verified."""
@@ -264,11 +264,12 @@ def _take(array: npt.NDArray[Any], region: Region) -> npt.NDArray[Any]:
 
 def _check_readable(path: str, tensor: V1Tensor) -> DType:
     """Return a tensor's dtype if there can be an array of the tensor."""
-    dtype = dtype_of(tensor.dtype, path, f"entry of {tensor.what}")
+    what = tensor.what
+    dtype = dtype_of(tensor.dtype, path, f"entry of {what}")
     if dtype.name not in WIRES:
         problem = f"expected a dtype that V1 has, got {dtype.name}"
-        raise UnsupportedError(path, tensor.what, problem, fault=Fault.DTYPE)
-    check_rank(tensor.shape, path, tensor.what)
+        raise UnsupportedError(path, what, problem, fault=Fault.DTYPE)
+    check_rank(tensor.shape, path, what)
     return dtype
 
 
@@ -276,7 +277,7 @@ def _read_slice(table: Table, tensor: V1Tensor, wanted: V1Slice) -> npt.NDArray[
     """Return one slice of a tensor, verified."""
     path = table.file.path
     what = _spell_part(tensor, wanted)
-    with AboutTensor(tensor.name):
+    try:
         dtype = _check_readable(path, tensor)
         record = table.read_once(slice_key(tensor.key, wanted.stored))
         if record is None:
@@ -284,6 +285,9 @@ def _read_slice(table: Table, tensor: V1Tensor, wanted: V1Slice) -> npt.NDArray[
             raise FormatError(path, what, problem, fault=Fault.MISSING)
         shape = tuple(length for _, length in wanted.box)
         return decode_values(dtype, shape, record, path, f"record of {what}")
+    except CheckpointError as error:
+        name_tensor(error, tensor.name)
+        raise
 
 
 def _spell_part(tensor: V1Tensor, part: V1Slice) -> str:
