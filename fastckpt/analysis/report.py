@@ -175,5 +175,6 @@ def _hash(text: str) -> str:
 
 
 def _read_part(name: str) -> str:
-    with open(os.path.join(os.path.dirname(__file__), name), encoding="utf-8") as file:
-        return file.read()
+    from importlib.resources import files  # not before it is needed: it takes long
+
+    return (files(__package__) / name).read_text(encoding="utf-8")

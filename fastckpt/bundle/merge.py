@@ -15,7 +15,7 @@ from ..format._record import (
 )
 from ..format._table import Table
 from ..format.slices import Box
-from ..storage.local import File
+from ..storage.local import LOCAL
 from ..storage.stage import Stage
 from ..storage.urls import local_path
 from .commit import build_table, commit
@@ -59,7 +59,7 @@ class _MergedIndex:
         self._kind: tuple[bool, int] | None = None  # byte order and version
 
     def add(self, prefix: str) -> None:
-        file = File(index_path(prefix))
+        file = LOCAL.open(index_path(prefix))
         table = Table(file)
         num_shards, is_big_endian, version = decode_header(table.first(), file.path)
         kind = (is_big_endian, version)

@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 from ..storage.staged import split_staged
+from ..storage.system import list_folder
 
 __all__ = ["STATE_FILE", "index_path", "list_files", "parse_shard", "shard_path", "strip_suffix"]
 
@@ -49,12 +50,8 @@ def list_files(prefix: str) -> tuple[list[str], list[str]]:
     """Return the data files, of any number of shards, and the staged files of a prefix."""
     folder, base = os.path.split(prefix)
     head = prefix[: len(prefix) - len(base)]  # as it is spelled: a path must stay comparable
-    try:
-        entries = sorted(os.listdir(folder or os.curdir))
-    except (FileNotFoundError, NotADirectoryError):
-        return [], []
     shards, staged = [], []
-    for name in entries:
+    for name in list_folder(folder):
         if not name.startswith(base + "."):
             continue
         parts = split_staged(name)

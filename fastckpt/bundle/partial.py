@@ -8,7 +8,6 @@ single bit may be another name or another dtype.
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +19,7 @@ from ..errors import CheckpointError, Fault, FormatError, TensorNotFoundError, n
 from ..format._record import Entry, decode_entry, decode_header, decode_name, encode_name
 from ..format._table import TRAILER_SIZE, Table, TableBuilder
 from ..format.checksum import crc32c, unmask
-from ..storage.local import File, empty_bytes
+from ..storage.local import LOCAL, File, empty_bytes
 from ._index import find_slice_keys
 from .names import list_files, parse_shard, shard_path
 from .tensors import list_parts, locate, read_parts, read_tensor, slice_parts, verify_tensor
@@ -48,7 +47,7 @@ class Remains:
     num_shards: int | None
 
     def __init__(self, index: str | File, find_shard: FindShard) -> None:
-        file = File(index) if isinstance(index, str) else index
+        file = LOCAL.open(index) if isinstance(index, str) else index
         self.path = file.path
         self.problems: list[CheckpointError] = []
         self._find_shard = find_shard
@@ -145,7 +144,7 @@ class Remains:
         path = self._find_shard(number, self.num_shards)
         if path not in self._files:
             try:
-                self._files[path] = File(path)
+                self._files[path] = LOCAL.open(path)
             except FileNotFoundError:
                 problem = f"data file {number + 1} of {self.num_shards or 'some'} is missing"
                 raise FileNotFoundError(errno.ENOENT, problem, path) from None
@@ -288,7 +287,7 @@ def find_shard_beside(prefix: str) -> FindShard:
 
     def find(number: int, count: int | None) -> str:
         path = shard_path(prefix, number, count or 1)
-        if count is not None and os.path.lexists(path):
+        if count is not None and LOCAL.exists(path):
             return path
         found = [each for each in others if (parse_shard(each) or ("", -1))[1] == number]
         return found[0] if len(found) == 1 else path

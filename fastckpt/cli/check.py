@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from time import perf_counter
@@ -116,12 +115,13 @@ def report(args: Namespace, out: Output) -> int:
     needs no network."""
     from ..analysis.report import report as write
     from ..paths.lookup import is_taken
+    from ..storage.system import file_size
     from ..storage.urls import local_path
 
     if is_taken(args.out, as_file=True) and not args.force:
         raise FileExistsError(17, "file already exists (use --force to replace it)", args.out)
     with out.progress("reading") as progress:
         write(args.src, args.out, other=args.diff, threads=args.threads, progress=progress)
-    size = os.path.getsize(local_path(args.out))
+    size = file_size(local_path(args.out))
     out.emit({"written": args.out, "nbytes": size}, [f"{args.out}: {spell_size(size)}"])
     return 0

@@ -13,6 +13,7 @@ from typing import Final
 
 from ..bundle.names import strip_suffix
 from ..errors import CheckpointError
+from ..storage.system import list_folder
 from .output import Output
 
 _TAKES_NAMES: Final = ("ls", "show", "stats")  # after the path of a checkpoint
@@ -126,7 +127,7 @@ def _paths(typed: str) -> Iterator[str]:
     folder, _ = os.path.split(typed)
     head = typed[: len(typed) - len(os.path.basename(typed))]
     try:
-        names = os.listdir(folder or os.curdir)
+        names = list_folder(folder)
     except (OSError, ValueError):
         return
     prefixes = {strip_suffix(name) for name in names if name.endswith(".index")}

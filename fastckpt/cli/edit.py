@@ -92,8 +92,9 @@ def _split_pair(text: str, form: str) -> tuple[str, str]:
 def _read_map(path: str) -> Iterator[tuple[str, str]]:
     import json
 
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
+    from ..storage.system import read_text
+
+    text = read_text(path)
     if text.lstrip().startswith("{"):
         for old, new in json.loads(text).items():
             if not isinstance(new, str):

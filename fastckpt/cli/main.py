@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush works
+        from ..storage.system import drop_output
+
+        drop_output(1)  # so that the interpreter's last flush works
         return _PIPE_CLOSED
     except KeyboardInterrupt:
         return _INTERRUPTED

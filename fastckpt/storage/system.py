@@ -22,6 +22,8 @@ __all__ = [
     "check_replaceable",
     "close",
     "copy_file",
+    "drop_output",
+    "file_size",
     "find_mode",
     "is_file",
     "is_folder",
@@ -29,6 +31,7 @@ __all__ = [
     "list_folder",
     "locks_reach_others",
     "open_regular",
+    "read_text",
     "sync_path",
     "write_into_stream",
 ]
@@ -107,6 +110,25 @@ def list_folder(path: str) -> list[str]:
         return sorted(os.listdir(path or os.curdir))
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def file_size(path: str) -> int:
+    """Return the number of bytes of a file. Raises `OSError` if there is none."""
+    return os.stat(path).st_size
+
+
+def read_text(path: str) -> str:
+    """Return the text, in UTF-8, of a file that a user names: a pipe is read to its end."""
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def drop_output(fd: int) -> None:
+    """Have what is written into a descriptor go nowhere, as after the reader of a pipe has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if nowhere != fd:
+        os.dup2(nowhere, fd)
+        close(nowhere)
 
 
 def close(fd: int) -> None:

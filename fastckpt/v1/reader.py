@@ -15,7 +15,7 @@ from ..format._record import TensorInfo
 from ..format._table import TABLE_MAGIC, Table
 from ..format.slices import parse_index
 from ..parallel import Progress, Tally, batches, ordered_map
-from ..storage.local import File
+from ..storage.local import LOCAL, File
 from ..storage.staged import split_staged
 from .meta import V1Tensor
 from .names import parse_v1, v1_shard_path
@@ -30,14 +30,14 @@ __all__ = ["V1Checkpoint", "is_v1"]
 
 def _open_files(path: str) -> Iterator[File]:
     """Open a checkpoint's file, or all the shards that a pattern stands for."""
-    parts = None if os.path.exists(path) else parse_v1(path)
+    parts = None if LOCAL.exists(path) else parse_v1(path)
     if parts is None:
-        yield File(path)
+        yield LOCAL.open(path)
         return
     prefix, _, count = parts
     for shard in range(count):
         try:
-            yield File(v1_shard_path(prefix, shard, count))
+            yield LOCAL.open(v1_shard_path(prefix, shard, count))
         except FileNotFoundError as error:
             problem = f"shard {shard + 1} of {count} is missing"
             if any(_find_staged(prefix, count)):
@@ -48,7 +48,7 @@ def _open_files(path: str) -> Iterator[File]:
 def _find_staged(prefix: str, count: int) -> Iterator[str]:
     """Yield what writers, dead or alive, staged to become the last of so many shards."""
     folder, base = os.path.split(v1_shard_path(prefix, count - 1, count))
-    for name in os.listdir(folder or os.curdir):
+    for name in LOCAL.list(folder):
         if (split_staged(name) or "")[:1] == (base,):
             yield name
 
@@ -56,7 +56,7 @@ def _find_staged(prefix: str, count: int) -> Iterator[str]:
 def is_v1(path: str) -> bool:
     """Return whether a file is a V1 table, by its last bytes and its first record. Raises
     `FormatError` for a table that is broken."""
-    file = File(path)
+    file = LOCAL.open(path)
     at = file.size - len(TABLE_MAGIC)
     if at < 0 or file.read(at, len(TABLE_MAGIC), "table magic") != TABLE_MAGIC:
         return False
@@ -88,7 +88,7 @@ class V1Checkpoint(Checkpoint):
         """Open the checkpoint at `path`. `files` are its shards, in their order, if they are not in
         their places; `tables` are their tables, if they are open already."""
         if tables is None:
-            opened = _open_files(path) if files is None else map(File, files)
+            opened = _open_files(path) if files is None else map(LOCAL.open, files)
             tables = [Table(file) for file in opened]
         self._stored = StoredV1(path, tables)
 

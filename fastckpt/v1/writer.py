@@ -14,6 +14,7 @@ from ..format.dtypes import STRING, DType
 from ..format.shapes import MAX_STORED_RANK
 from ..format.slices import WHOLE, Box, find_tiling_fault, resolve, spell
 from ..format.values import encode_value
+from ..storage.local import LOCAL
 from ..storage.locks import leftovers
 from ..storage.stage import Stage
 from ..storage.staged import split_staged
@@ -206,7 +207,7 @@ def _find_leftovers(paths: Sequence[str]) -> list[str]:
     folder = os.path.dirname(paths[0])
     bases = {os.path.basename(path) for path in paths}
     staged = []
-    for name in os.listdir(folder or os.curdir):
+    for name in LOCAL.list(folder):
         parts = split_staged(name)
         if parts is not None and parts[0] in bases:
             staged.append(os.path.join(folder, name))

@@ -13,11 +13,14 @@ from fastckpt.storage.system import (
     READ,
     check_replaceable,
     copy_file,
+    drop_output,
+    file_size,
     find_mode,
     is_network,
     list_folder,
     locks_reach_others,
     open_regular,
+    read_text,
     write_into_stream,
 )
 
@@ -203,3 +206,29 @@ def test_network_file_system_is_known_by_its_type(tmp_path, monkeypatch, kind, e
     assert locks_reach_others(os.makedev(0, 77)) != expected
     assert is_network(os.makedev(0, 78)) is False
     assert is_network(os.makedev(8, 1)) is False
+
+
+def test_size_of_a_file(tmp_path):
+    (tmp_path / "f").write_bytes(b"12345")
+
+    assert file_size(str(tmp_path / "f")) == 5
+    with pytest.raises(FileNotFoundError):
+        file_size(str(tmp_path / "none"))
+
+
+def test_text_is_utf_8_whatever_the_locale(tmp_path):
+    (tmp_path / "f").write_bytes("ä\n".encode())
+
+    assert read_text(str(tmp_path / "f")) == "ä\n"
+
+
+def test_output_that_is_dropped_goes_nowhere():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(BrokenPipeError):
+        os.write(writer, b"x")
+
+    drop_output(writer)
+
+    assert os.write(writer, b"x") == 1
+    os.close(writer)
