@@ -24,7 +24,7 @@ cdef class StoredBundle:
     cdef Table _table           # None when closed
     cdef frozenset _slice_keys  # keys of slices; None until it is first needed
 
-    cdef TensorInfo info_of(self, str name, const fck_entry *entry)
+    cdef TensorInfo describe(self, str name, const fck_entry *entry)
     cdef bint look_up(self, str name, fck_entry *entry) except -1
     cdef int find(self, str name, fck_entry *entry) except -1
     cdef Shard shard(self, int number, what)

@@ -130,10 +130,10 @@ cdef class StoredBundle:
                 continue
             name = name_of(cursor.it.key.data, cursor.it.key.size)
             decode(cursor.it.value, &entry, self.path, name)
-            infos.append(self.info_of(name, &entry))
+            infos.append(self.describe(name, &entry))
         return infos
 
-    cdef TensorInfo info_of(self, str name, const fck_entry *entry):
+    cdef TensorInfo describe(self, str name, const fck_entry *entry):
         """The `TensorInfo` of an entry; the slices of a partitioned tensor are looked up."""
         cdef TensorInfo info = info_of(entry, self.path, name)
         if entry.slice_count > 0:

@@ -83,7 +83,7 @@ cdef class BundleReader:
         cdef fck_entry entry
         name = exact_name(name)
         self.stored.find(name, &entry)
-        return self.stored.info_of(name, &entry)
+        return self.stored.describe(name, &entry)
 
     def get_tensor(self, name, *, copy=None):
         """Return a tensor; see `Checkpoint.get_tensor`."""

@@ -11,8 +11,8 @@ from libc.string cimport memcpy
 from fastckpt.format._csrc cimport (
     FCK_OK, FCK_WIRE_BYTES, FCK_WIRE_FIXED32, FCK_WIRE_FIXED64, FCK_WIRE_VARINT, fck_append_bytes,
     fck_append_fixed32, fck_append_fixed64, fck_append_tag, fck_append_varint, fck_buf,
-    fck_buf_append, fck_buf_free, fck_fault_of_field, fck_field, fck_read_field, fck_read_varint64, fck_reader,
-    fck_reader_left, fck_reader_make, fck_status,
+    fck_buf_append, fck_buf_free, fck_fault_of_field, fck_field, fck_read_field, fck_read_varint64,
+    fck_reader, fck_reader_left, fck_reader_make, fck_status,
 )
 from fastckpt.format._status cimport check, fail
 

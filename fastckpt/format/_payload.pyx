@@ -22,8 +22,8 @@ def decode_strings(bytes payload not None, size_t count, bint is_big_endian, exp
                    offset=None):
     """Return the `count` elements of a payload as a list of `bytes`, its checksums verified.
 
-    `expected` is the entry's CRC-32C, `offset` the payload's place in the file. Raises `FormatError` unless lengths and bytes fill the
-    payload exactly, and `ChecksumError`.
+    `expected` is the entry's CRC-32C, `offset` the payload's place in the file. Raises
+    `FormatError` unless lengths and bytes fill the payload exactly, and `ChecksumError`.
     """
     cdef fck_reader r = fck_reader_make(<const uint8_t *><const char *>payload, len(payload))
     cdef uint64_t *lengths
