@@ -31,7 +31,8 @@ from ..format.values import encode_value, payload
 from ..parallel import Progress, Tally, count_threads
 from ..storage.local import File
 from ..storage.locks import TIMEOUT
-from ..storage.stage import OutputFile, Stage
+from ..storage.output import OutputFile
+from ..storage.stage import Stage
 from ..storage.urls import local_path
 from .commit import build_table, commit
 from .names import index_path, shard_path

@@ -68,7 +68,7 @@ def make_parser(verb: str) -> tuple[argparse.ArgumentParser, Any]:
     name, summary = MODULES[verb]
     module = import_module(f".{name}", __package__)
     options, run = getattr(module, f"{verb}_options"), getattr(module, verb)
-    parser = _Parser(
+    parser = _SuggestingParser(
         prog=f"fastckpt {verb}",
         description=f"{summary[0].upper()}{summary[1:]}. {run.__doc__ or ''}".strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -79,7 +79,7 @@ def make_parser(verb: str) -> tuple[argparse.ArgumentParser, Any]:
     return parser, run
 
 
-class _Parser(argparse.ArgumentParser):
+class _SuggestingParser(argparse.ArgumentParser):
     """An argument parser that suggests the option closest to an unknown one."""
 
     def error(self, message: str) -> NoReturn:

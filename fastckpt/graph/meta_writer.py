@@ -59,7 +59,7 @@ def encode_meta(variables: Iterable[tuple[str, DType, Shape]], saver_def: SaverD
     """
     graph = _Graph()
     names = (saver_def.filename_tensor_name, saver_def.save_tensor_name, saver_def.restore_op_name)
-    saver = _Saver(*(graph.take(name.partition(":")[0]) for name in names))
+    saver = _SaverNodes(*(graph.take(name.partition(":")[0]) for name in names))
     declared = graph.add_variables([each for each in variables if each[1].name not in _NOT_HELD])
     if not declared:
         return encode(META_GRAPH, {"graphs": [graph.encode()]})
@@ -101,7 +101,7 @@ _RESOURCES: Final = {  # those that one TensorFlow or the other cannot assign to
 _PRODUCER: Final = 134  # TensorFlow 1.15's; with 0 what is built on top would be taken for ancient
 
 
-class _Saver(NamedTuple):
+class _SaverNodes(NamedTuple):
     """The nodes that a SaverDef names."""
 
     filename: str
@@ -239,7 +239,7 @@ _INT32: Final = 3
 
 
 def _add_saver(
-    graph: _Graph, saver: _Saver, variables: list[_Declared], saver_def: SaverDef
+    graph: _Graph, saver: _SaverNodes, variables: list[_Declared], saver_def: SaverDef
 ) -> None:
     """Add the nodes that save and restore, beside the one that restores all."""
     scope = saver.restore.rpartition("/")[0] or "save"
@@ -264,7 +264,7 @@ _DEFAULT_PREFIX: Final = b"model"  # where the saver writes when it is run witho
 def _add_save(
     graph: _Graph,
     scope: str,
-    saver: _Saver,
+    saver: _SaverNodes,
     variables: list[_Declared],
     saver_def: SaverDef,
 ) -> None:

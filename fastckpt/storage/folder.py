@@ -17,7 +17,7 @@ from typing import Final
 
 from ..errors import UnsupportedError
 from .locks import TIMEOUT, Living, exclusive, is_alive
-from .stage import OutputFile
+from .output import OutputFile
 from .staged import split_staged, staged_path
 from .system import sync_path
 

@@ -14,7 +14,7 @@ import fastckpt
 from fastckpt.format.checksum import crc32c
 from fastckpt.format.values import encode_value
 from fastckpt.storage.local import File
-from fastckpt.storage.stage import OutputFile
+from fastckpt.storage.output import OutputFile
 
 SIZE = 32 << 20  # bytes: milliseconds, in which a thread has the time to wake up
 ATTEMPTS = 30  # on a busy machine it may not at the first one

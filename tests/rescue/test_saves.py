@@ -11,7 +11,7 @@ from diagnoses import TOKEN, data_of, find, type_in
 import fastckpt
 from fastckpt.rescue.doctor import doctor
 from fastckpt.storage.folder import Staging
-from fastckpt.storage.stage import OutputFile
+from fastckpt.storage.output import OutputFile
 
 
 @pytest.mark.parametrize(

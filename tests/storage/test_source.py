@@ -5,8 +5,9 @@ import inspect
 import pytest
 
 from fastckpt.storage.local import LOCAL, File, LocalStore
+from fastckpt.storage.output import OutputFile
 from fastckpt.storage.source import ByteSink, ByteSource, Commit, Store
-from fastckpt.storage.stage import OutputFile, Stage
+from fastckpt.storage.stage import Stage
 
 
 @pytest.mark.parametrize(
