@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-__all__ = ["Progress", "Tally", "batches", "count_threads", "ordered_map"]
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+__all__ = ["Progress", "Tally", "batches", "count_threads", "helper_thread", "ordered_map"]
 
 Progress = Callable[[int, int], object]  # called with (bytes done, total bytes)
 
@@ -28,6 +32,16 @@ def count_threads(threads: int | None) -> int:
         return threads
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(_MAX_THREADS, cpus or 1)
+
+
+def helper_thread(threads: int | None, *, pays: bool) -> AbstractContextManager[Executor | None]:
+    """Return a pool of one thread beside the caller's; None in its place if `threads` allows no
+    second one, or if it would not pay."""
+    if count_threads(threads) == 1 or not pays:
+        return nullcontext()
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1)
 
 
 def batches(sized: Iterable[tuple[_Task, int]]) -> Iterator[list[_Task]]:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fastckpt.parallel import batches, count_threads, ordered_map
+from fastckpt.parallel import batches, count_threads, helper_thread, ordered_map
 
 MEGABYTE = 1 << 20
 
@@ -155,3 +155,16 @@ def test_batches_are_made_as_they_are_wanted():
 
     assert next(groups) == [0]
     assert taken == [0]
+
+
+@pytest.mark.parametrize(
+    ("threads", "pays", "is_there"), [(2, True, 1), (2, False, 0), (1, True, 0)]
+)
+def test_helper_is_there_if_it_may_and_pays(threads, pays, is_there):
+    with helper_thread(threads, pays=pays) as pool:
+        assert (pool is not None) == is_there
+
+
+def test_helper_of_no_thread_is_a_value_error():
+    with pytest.raises(ValueError, match="threads"):
+        helper_thread(0, pays=False)

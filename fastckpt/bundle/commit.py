@@ -13,7 +13,8 @@ from functools import partial
 
 from ..errors import CheckpointError
 from ..format._record import decode_header, encode_header
-from ..format._table import Table, TableBuilder
+from ..format._table import Table
+from ..format._table_builder import TableBuilder
 from ..storage.local import LOCAL
 from ..storage.locks import leftovers
 from ..storage.stage import Detour, Stage

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from ..checkpoint import Stored, StoredPart
 from ..errors import CheckpointError, Fault, FormatError, TensorNotFoundError, name_tensor
 from ..format._record import Entry, decode_entry, decode_header, decode_name, encode_name
-from ..format._table import TRAILER_SIZE, Table, TableBuilder
+from ..format._table import TRAILER_SIZE, Table
+from ..format._table_builder import TableBuilder
 from ..format.checksum import crc32c, unmask
 from ..storage.local import LOCAL, File, empty_bytes
 from ._index import find_slice_keys

@@ -9,7 +9,6 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from heapq import heapreplace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex
@@ -28,7 +27,7 @@ from ..format.checksum import crc32c
 from ..format.dtypes import STRING, DType, dtype_of
 from ..format.slices import WHOLE, Box, find_tiling_fault, resolve
 from ..format.values import encode_value, payload
-from ..parallel import Progress, Tally, count_threads
+from ..parallel import Progress, Tally, helper_thread
 from ..storage.local import File
 from ..storage.locks import TIMEOUT
 from ..storage.output import OutputFile
@@ -133,7 +132,7 @@ class Writer:
         sizes = [array.nbytes for _, array in encoded.values()]
         tally = Tally(progress, sizes)
         self._open_stage()
-        with _checksum_pool(threads, max(sizes, default=0)) as pool:
+        with helper_thread(threads, pays=max(sizes, default=0) >= _LARGE) as pool:
             self._pool = pool
             try:
                 for key, (dtype, array) in encoded.items():
@@ -396,12 +395,3 @@ def write(
     writer = Writer(path, num_shards=num_shards, alignment=alignment, sync=sync, timeout=timeout)
     with writer:
         writer.add_all(tensors, threads=threads, progress=progress)
-
-
-def _checksum_pool(threads: int | None, largest: int) -> AbstractContextManager[Executor | None]:
-    """Return a pool of one thread, or None if it would have nothing to do."""
-    if count_threads(threads) == 1 or largest < _LARGE:
-        return nullcontext()
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(1)

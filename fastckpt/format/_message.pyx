@@ -44,7 +44,7 @@ cdef list _PACKED = [None, None, np.dtype("<f4"), np.dtype("<f8")]  # as message
 cdef list _DEFAULTS = [0, False, 0.0, 0.0, "", b"", None, None]
 
 
-cdef class _Field:
+cdef class _Row:
     """A row of a schema."""
 
     cdef uint32_t number
@@ -69,7 +69,7 @@ cdef class _Field:
 
     cdef Message value_message(self):
         """The schema of a map's values, if they are messages."""
-        return (<_Field>self.message._rows[1]).message
+        return (<_Row>self.message._rows[1]).message
 
     cdef object default(self):
         if self.is_map:
@@ -89,7 +89,7 @@ cdef class Message:
     """
 
     cdef readonly str name
-    cdef dict _fields       # number -> _Field
+    cdef dict _fields       # number -> _Row
     cdef list _rows         # in the order of their numbers
     cdef dict _defaults     # of the fields whose default cannot change
     cdef list _repeated     # the other fields
@@ -102,12 +102,12 @@ cdef class Message:
 
     def define(self, fields):
         """Give the fields."""
-        self._rows = [_Field(number, *fields[number]) for number in sorted(fields)]
-        self._fields = {(<_Field>row).number: row for row in self._rows}
-        self._repeated = [row for row in self._rows if (<_Field>row).is_repeated]
+        self._rows = [_Row(number, *fields[number]) for number in sorted(fields)]
+        self._fields = {(<_Row>row).number: row for row in self._rows}
+        self._repeated = [row for row in self._rows if (<_Row>row).is_repeated]
         self._defaults = {
-            (<_Field>row).name: (<_Field>row).default()
-            for row in self._rows if not (<_Field>row).is_repeated
+            (<_Row>row).name: (<_Row>row).default()
+            for row in self._rows if not (<_Row>row).is_repeated
         }
 
     def __repr__(self):
@@ -181,7 +181,7 @@ cdef class _Decoder:
 
     cdef dict read(self, Message message, fck_reader reader, int depth):
         cdef fck_field field
-        cdef _Field row
+        cdef _Row row
         cdef dict found = {} if message._is_oneof else message._defaults.copy()
         cdef dict arrays = {}   # name -> chunks of a repeated number, or _Spans
         if depth > _MAX_DEPTH:
@@ -206,7 +206,7 @@ cdef class _Decoder:
                     found[row.name] = row.default()
         return found
 
-    cdef int read_number(self, _Field row, const fck_field *field, dict found,
+    cdef int read_number(self, _Row row, const fck_field *field, dict found,
                          dict arrays) except -1:
         if row.is_repeated:
             chunks = arrays.get(row.name)
@@ -220,7 +220,7 @@ cdef class _Decoder:
             found[row.name] = _number(row.kind, field.value)
         return 0
 
-    cdef int read_bytes(self, _Field row, fck_reader payload, dict found, dict arrays,
+    cdef int read_bytes(self, _Row row, fck_reader payload, dict found, dict arrays,
                         int depth) except -1:
         cdef _Spans spans
         if row.kind == _SPAN and row.is_repeated:
@@ -354,7 +354,7 @@ def encode(Message message not None, values):
     the dict's order. Where a message or a span is expected, `bytes` are taken as encoded already.
     """
     cdef fck_buf out = fck_buf(NULL, 0, 0)
-    cdef _Field row
+    cdef _Row row
     try:
         for row in message._rows:
             value = values.get(row.name)
@@ -376,7 +376,7 @@ def encode(Message message not None, values):
         fck_buf_free(&out)
 
 
-cdef int _append_entry(fck_buf *out, _Field row, key, value) except -1:
+cdef int _append_entry(fck_buf *out, _Row row, key, value) except -1:
     """Append an entry of a map. Key and value are always written, as protobuf writes them."""
     cdef fck_buf entry = fck_buf(NULL, 0, 0)
     try:
@@ -388,7 +388,7 @@ cdef int _append_entry(fck_buf *out, _Field row, key, value) except -1:
     return 0
 
 
-cdef int _append(fck_buf *out, _Field row, value) except -1:
+cdef int _append(fck_buf *out, _Row row, value) except -1:
     """Append one value of a field."""
     cdef uint64_t bits
     cdef float single
@@ -423,7 +423,7 @@ cdef int _append(fck_buf *out, _Field row, value) except -1:
     return 0
 
 
-cdef int _append_packed(fck_buf *out, _Field row, value) except -1:
+cdef int _append_packed(fck_buf *out, _Row row, value) except -1:
     cdef fck_buf packed = fck_buf(NULL, 0, 0)
     cdef const int64_t[::1] numbers
     cdef fck_status status = FCK_OK

@@ -2,6 +2,10 @@ from fastckpt.format._csrc cimport fck_block, fck_block_iter, fck_buf, fck_index
 from libc.stdint cimport uint8_t
 
 
+cdef enum:
+    BLOCK_SIZE = 262144  # what TensorFlow's writer aims at; byte identity needs the same
+
+
 cdef struct LoadedBlock:
     fck_block view
     size_t entry_count

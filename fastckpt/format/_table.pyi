@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from typing_extensions import disjoint_base
@@ -30,9 +30,3 @@ class Table:
 @disjoint_base
 class Cursor:
     def __new__(cls, table: Table, begin: int = 0, end: int | None = None) -> Cursor: ...
-
-@disjoint_base
-class TableBuilder:
-    def add(self, key: bytes, value: bytes) -> None: ...
-    def finish(self) -> bytes: ...
-    def finish_over(self, blocks: Iterable[tuple[int, int, bytes]], base: int) -> bytes: ...

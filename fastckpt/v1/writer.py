@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..format._message import encode
 from ..format._record import encode_name, slice_key
-from ..format._table import TableBuilder
+from ..format._table_builder import TableBuilder
 from ..format.dtypes import STRING, DType
 from ..format.shapes import MAX_STORED_RANK
 from ..format.slices import WHOLE, Box, find_tiling_fault, resolve, spell

@@ -1,0 +1,9 @@
+from collections.abc import Iterable
+
+from typing_extensions import disjoint_base
+
+@disjoint_base
+class TableBuilder:
+    def add(self, key: bytes, value: bytes) -> None: ...
+    def finish(self) -> bytes: ...
+    def finish_over(self, blocks: Iterable[tuple[int, int, bytes]], base: int) -> bytes: ...
