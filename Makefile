@@ -54,7 +54,7 @@ NOT_S390X = $(addprefix tests/, test_layers.py test_sdist.py test_docs.py test_r
     test_instructions.py bundle/test_lifetime.py bundle/test_gil.py bundle/test_large_files.py \
     storage/test_crash.py storage/test_power_loss.py storage/test_odd_files.py fuzz)
 TF1_TESTS = $(addprefix tests/, bundle/test_interop*.py bundle/test_property.py \
-    train/test_saver_steps.py train/test_saver_tf1.py v1 graph/test_meta.py \
+    train/test_saver_steps.py train/test_saver_tf1.py v1 graph/test_constants.py graph/test_meta*.py \
     train/test_objects*.py edit)
 SOURCES = setup.py pyproject.toml $(wildcard csrc/*.[ch] fastckpt/*/*.pyx fastckpt/*/*.pxd)
 PACKAGE = $(SOURCES) $(wildcard fastckpt/*.py fastckpt/*/*.py fastckpt/*/*.pyi)
