@@ -137,7 +137,8 @@ class Writer:
             try:
                 for key, (dtype, array) in encoded.items():
                     self._records[key] = self._write_array(dtype, array)
-                    tally.add(array.nbytes)
+                    if progress is not None:  # here, for tensors of a few bytes
+                        tally.add(array.nbytes)
             finally:
                 self._pool = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..bundle.reader import Bundle
@@ -64,8 +64,10 @@ def read(
 
 
 def _open(name: str, verify: bool, backend: Backend, mode: Mode) -> Checkpoint:
-    with suppress(FileNotFoundError, NotADirectoryError):  # most paths are prefixes
+    try:
         return Bundle(name, verify=verify, backend=backend, mode=mode)
+    except (FileNotFoundError, NotADirectoryError):  # most paths are prefixes
+        pass
     found = resolve(name)
     if found.kind == "V2":
         return Bundle(found.prefix, verify=verify, backend=backend, mode=mode)

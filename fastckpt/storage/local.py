@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from ..errors import CheckpointError, Fault, FormatError
 from ..format.checksum import crc32c
-from .system import READ, TIMEOUT, is_file, is_network, list_folder, open_regular
+from .system import READ, TIMEOUT, close, is_file, is_network, list_folder, open_regular
 
 if sys.platform != "win32":
     from ._map import Map
@@ -56,8 +56,7 @@ class File:
     def _park(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            with suppress(OSError):  # nothing is lost by it
-                os.close(fd)
+            close(fd)
 
     def read(self, offset: int, size: int, what: str) -> bytes:
         """Return `size` bytes; `what` names them in the error if they are not there."""
