@@ -214,7 +214,6 @@ def modules_have_tests(modules, tests=TESTS):
                 yield f"{name}: no tests/{module.package}/test_{stem}.py"
 
 
-YET_TO_COME = pytest.mark.xfail(strict=True, reason="the code is on its way there")
 RULES = [
     imports_go_down,
     private_names_stay,
@@ -233,12 +232,7 @@ def modules():
     return found
 
 
-OPEN = {sizes_are_small}
-
-
-@pytest.mark.parametrize(
-    "rule", [pytest.param(rule, marks=[YET_TO_COME] * (rule in OPEN)) for rule in RULES]
-)
+@pytest.mark.parametrize("rule", RULES)
 def test_rule_is_kept(modules, rule):
     assert list(rule(modules)) == []
 

@@ -14,6 +14,10 @@ BYTES: Final[int]
 SPAN: Final[int]
 
 @disjoint_base
+class SchemaRow:
+    def __init__(self, number: int, name: str, kind: Any) -> None: ...
+
+@disjoint_base
 class Message:
     def __init__(
         self,
@@ -34,7 +38,6 @@ def decode(
     start: int = 0,
     end: int | None = None,
 ) -> dict[str, Any]: ...
-def encode(message: Message, values: Mapping[str, Any]) -> bytes: ...
 def hash_field(
     number: int, data: Buffer, spans: npt.NDArray[np.int64], path: str, what: str
 ) -> npt.NDArray[np.int64]: ...

@@ -9,8 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastckpt.format._csrc cimport (
-    FCK_OK, FCK_WIRE_BYTES, FCK_WIRE_FIXED32, FCK_WIRE_FIXED64, FCK_WIRE_VARINT, fck_append_bytes,
-    fck_append_fixed32, fck_append_fixed64, fck_append_tag, fck_append_varint, fck_buf,
+    FCK_OK, FCK_WIRE_BYTES, FCK_WIRE_FIXED32, FCK_WIRE_FIXED64, FCK_WIRE_VARINT, fck_buf,
     fck_buf_append, fck_buf_free, fck_fault_of_field, fck_field, fck_read_field, fck_read_varint64,
     fck_reader, fck_reader_left, fck_reader_make, fck_status,
 )
@@ -20,22 +19,13 @@ import numpy as np
 
 from fastckpt.errors import FormatError
 
-cdef int _INT = 0
-cdef int _BOOL = 1
-cdef int _FLOAT = 2
-cdef int _DOUBLE = 3
-cdef int _TEXT = 4
-cdef int _BYTES = 5
-cdef int _SPAN = 6
-cdef int _MESSAGE = 7
-
-INT = _INT          # any varint, as a signed 64-bit number
-BOOL = _BOOL
-FLOAT = _FLOAT      # 4 bytes
-DOUBLE = _DOUBLE    # 8 bytes
-TEXT = _TEXT        # str: UTF-8, with surrogate escapes for bytes that are not
-BYTES = _BYTES      # bytes, a copy
-SPAN = _SPAN        # (start, end) of what is left to be decoded when it is asked for
+INT = KIND_INT          # any varint, as a signed 64-bit number
+BOOL = KIND_BOOL
+FLOAT = KIND_FLOAT      # 4 bytes
+DOUBLE = KIND_DOUBLE    # 8 bytes
+TEXT = KIND_TEXT        # str: UTF-8, with surrogate escapes for bytes that are not
+BYTES = KIND_BYTES      # bytes, a copy
+SPAN = KIND_SPAN        # (start, end) of what is left to be decoded when it is asked for
 
 cdef int _MAX_DEPTH = 100  # what protobuf's own parsers allow
 cdef list _WIRE_TYPES = [FCK_WIRE_VARINT, FCK_WIRE_VARINT, FCK_WIRE_FIXED32, FCK_WIRE_FIXED64]
@@ -44,15 +34,8 @@ cdef list _PACKED = [None, None, np.dtype("<f4"), np.dtype("<f8")]  # as message
 cdef list _DEFAULTS = [0, False, 0.0, 0.0, "", b"", None, None]
 
 
-cdef class _Row:
+cdef class SchemaRow:
     """A row of a schema."""
-
-    cdef uint32_t number
-    cdef str name
-    cdef int kind
-    cdef Message message    # of the kind _MESSAGE, and of a map's entries
-    cdef bint is_repeated
-    cdef bint is_map
 
     def __init__(self, number, name, kind):
         self.number = number
@@ -65,20 +48,20 @@ cdef class _Row:
         elif self.is_repeated:
             [kind] = kind
         self.message = kind if isinstance(kind, Message) else None
-        self.kind = _MESSAGE if self.message is not None else kind
+        self.kind = KIND_MESSAGE if self.message is not None else kind
 
     cdef Message value_message(self):
         """The schema of a map's values, if they are messages."""
-        return (<_Row>self.message._rows[1]).message
+        return (<SchemaRow>self.message.rows[1]).message
 
     cdef object default(self):
         if self.is_map:
             return {}
         if not self.is_repeated:
             return _DEFAULTS[self.kind]
-        if self.kind <= _DOUBLE:
+        if self.kind <= KIND_DOUBLE:
             return np.empty(0, _NUMPY[self.kind])
-        return np.empty((0, 2), np.int64) if self.kind == _SPAN else []
+        return np.empty((0, 2), np.int64) if self.kind == KIND_SPAN else []
 
 
 cdef class Message:
@@ -88,26 +71,19 @@ cdef class Message:
     for a map. The fields of a message that holds itself are given later, with `define`.
     """
 
-    cdef readonly str name
-    cdef dict _fields       # number -> _Row
-    cdef list _rows         # in the order of their numbers
-    cdef dict _defaults     # of the fields whose default cannot change
-    cdef list _repeated     # the other fields
-    cdef bint _is_oneof
-
     def __init__(self, str name not None, fields=None, *, bint is_oneof=False):
         self.name = name
-        self._is_oneof = is_oneof
+        self.is_oneof = is_oneof
         self.define(fields or {})
 
     def define(self, fields):
         """Give the fields."""
-        self._rows = [_Row(number, *fields[number]) for number in sorted(fields)]
-        self._fields = {(<_Row>row).number: row for row in self._rows}
-        self._repeated = [row for row in self._rows if (<_Row>row).is_repeated]
+        self.rows = [SchemaRow(number, *fields[number]) for number in sorted(fields)]
+        self._fields = {(<SchemaRow>row).number: row for row in self.rows}
+        self._repeated = [row for row in self.rows if (<SchemaRow>row).is_repeated]
         self._defaults = {
-            (<_Row>row).name: (<_Row>row).default()
-            for row in self._rows if not (<_Row>row).is_repeated
+            (<SchemaRow>row).name: (<SchemaRow>row).default()
+            for row in self.rows if not (<SchemaRow>row).is_repeated
         }
 
     def __repr__(self):
@@ -181,8 +157,8 @@ cdef class _Decoder:
 
     cdef dict read(self, Message message, fck_reader reader, int depth):
         cdef fck_field field
-        cdef _Row row
-        cdef dict found = {} if message._is_oneof else message._defaults.copy()
+        cdef SchemaRow row
+        cdef dict found = {} if message.is_oneof else message._defaults.copy()
         cdef dict arrays = {}   # name -> chunks of a repeated number, or _Spans
         if depth > _MAX_DEPTH:
             raise self.error(reader.p, "expected messages at most 100 deep, got more")
@@ -194,19 +170,19 @@ cdef class _Decoder:
             row = message._fields.get(field.number)
             if row is None:
                 continue
-            if row.kind <= _DOUBLE:
+            if row.kind <= KIND_DOUBLE:
                 self.read_number(row, &field, found, arrays)
             elif field.type == FCK_WIRE_BYTES:
                 self.read_bytes(row, field.bytes, found, arrays, depth)
         for name, chunks in arrays.items():
             found[name] = chunks.join()
-        if not message._is_oneof:
+        if not message.is_oneof:
             for row in message._repeated:
                 if row.name not in found:
                     found[row.name] = row.default()
         return found
 
-    cdef int read_number(self, _Row row, const fck_field *field, dict found,
+    cdef int read_number(self, SchemaRow row, const fck_field *field, dict found,
                          dict arrays) except -1:
         if row.is_repeated:
             chunks = arrays.get(row.name)
@@ -220,20 +196,20 @@ cdef class _Decoder:
             found[row.name] = _number(row.kind, field.value)
         return 0
 
-    cdef int read_bytes(self, _Row row, fck_reader payload, dict found, dict arrays,
+    cdef int read_bytes(self, SchemaRow row, fck_reader payload, dict found, dict arrays,
                         int depth) except -1:
         cdef _Spans spans
-        if row.kind == _SPAN and row.is_repeated:
+        if row.kind == KIND_SPAN and row.is_repeated:
             spans = arrays.get(row.name)
             if spans is None:
                 spans = arrays[row.name] = _Spans()
             spans.add(payload.p - self.base, payload.end - self.base)
             return 0
-        if row.kind == _MESSAGE:
+        if row.kind == KIND_MESSAGE:
             value = self.read(row.message, payload, depth + 1)
-        elif row.kind == _SPAN:
+        elif row.kind == KIND_SPAN:
             value = (payload.p - self.base, payload.end - self.base)
-        elif row.kind == _TEXT:
+        elif row.kind == KIND_TEXT:
             value = PyUnicode_DecodeUTF8(<const char *>payload.p, fck_reader_left(&payload),
                                          "surrogateescape")
         else:
@@ -258,7 +234,7 @@ cdef class _Decoder:
         cdef int64_t[::1] numbers
         cdef uint8_t[::1] raw
         cdef fck_status status = FCK_OK
-        if kind == _FLOAT or kind == _DOUBLE:
+        if kind == KIND_FLOAT or kind == KIND_DOUBLE:
             dtype = _PACKED[kind]
             if size % dtype.itemsize:
                 raise self.error(begin, f"expected items of {dtype.itemsize} bytes, got {size}")
@@ -280,7 +256,7 @@ cdef class _Decoder:
                         break
         if status != FCK_OK or fck_reader_left(&payload) > 0:
             raise self.error(payload.p, "expected packed varints, got one that does not end")
-        return array.astype(np.bool_) if kind == _BOOL else array
+        return array.astype(np.bool_) if kind == KIND_BOOL else array
 
     cdef object error(self, const uint8_t *p, problem):
         return FormatError(self.path, self.what, problem, offset=p - self.base)
@@ -335,116 +311,12 @@ cdef object _number(int kind, uint64_t value):
     cdef uint32_t low = <uint32_t>value
     cdef float single
     cdef double real
-    if kind == _INT:
+    if kind == KIND_INT:
         return <int64_t>value
-    if kind == _BOOL:
+    if kind == KIND_BOOL:
         return value != 0
-    if kind == _FLOAT:
+    if kind == KIND_FLOAT:
         memcpy(&single, &low, 4)
         return single
     memcpy(&real, &value, 8)
     return real
-
-
-def encode(Message message not None, values):
-    """Return the bytes of a message: the fields of a dict, in the order of their numbers.
-
-    A scalar is left out if it is missing, None, or its default, unless the schema has `is_oneof`;
-    a submessage if it is missing or None. Repeated numbers are packed, the entries of a map in
-    the dict's order. Where a message or a span is expected, `bytes` are taken as encoded already.
-    """
-    cdef fck_buf out = fck_buf(NULL, 0, 0)
-    cdef _Row row
-    try:
-        for row in message._rows:
-            value = values.get(row.name)
-            if value is None:
-                continue
-            if row.is_map:
-                for key, item in value.items():
-                    _append_entry(&out, row, key, item)
-            elif not row.is_repeated:
-                if message._is_oneof or row.kind >= _SPAN or value:
-                    _append(&out, row, value)
-            elif row.kind <= _DOUBLE:
-                _append_packed(&out, row, value)
-            else:
-                for item in value:
-                    _append(&out, row, item)
-        return (<const char *>out.data)[:out.size] if out.size else b""
-    finally:
-        fck_buf_free(&out)
-
-
-cdef int _append_entry(fck_buf *out, _Row row, key, value) except -1:
-    """Append an entry of a map. Key and value are always written, as protobuf writes them."""
-    cdef fck_buf entry = fck_buf(NULL, 0, 0)
-    try:
-        _append(&entry, row.message._rows[0], key)
-        _append(&entry, row.message._rows[1], value)
-        check(fck_append_bytes(out, row.number, entry.data, entry.size), "", "")
-    finally:
-        fck_buf_free(&entry)
-    return 0
-
-
-cdef int _append(fck_buf *out, _Row row, value) except -1:
-    """Append one value of a field."""
-    cdef uint64_t bits
-    cdef float single
-    cdef double real
-    cdef uint32_t low
-    cdef bytes data
-    if row.kind == _INT or row.kind == _BOOL:
-        bits = <uint64_t>(int(value) & 0xFFFFFFFFFFFFFFFF)
-        check(fck_append_tag(out, row.number, FCK_WIRE_VARINT), "", "")
-        check(fck_append_varint(out, bits), "", "")
-    elif row.kind == _FLOAT:
-        single = value
-        memcpy(&low, &single, 4)
-        check(fck_append_tag(out, row.number, FCK_WIRE_FIXED32), "", "")
-        check(fck_append_fixed32(out, low), "", "")
-    elif row.kind == _DOUBLE:
-        real = value
-        memcpy(&bits, &real, 8)
-        check(fck_append_tag(out, row.number, FCK_WIRE_FIXED64), "", "")
-        check(fck_append_fixed64(out, bits), "", "")
-    else:
-        if row.kind == _TEXT:
-            data = value.encode("utf-8", "surrogateescape")
-        elif isinstance(value, bytes):
-            data = value
-        elif row.kind == _MESSAGE:
-            data = encode(row.message, value)
-        else:
-            data = bytes(value)
-        check(fck_append_bytes(out, row.number, <const uint8_t *><const char *>data, len(data)),
-              "", "")
-    return 0
-
-
-cdef int _append_packed(fck_buf *out, _Row row, value) except -1:
-    cdef fck_buf packed = fck_buf(NULL, 0, 0)
-    cdef const int64_t[::1] numbers
-    cdef fck_status status = FCK_OK
-    cdef Py_ssize_t i
-    cdef bytes data
-    if len(value) == 0:
-        return 0
-    if row.kind == _FLOAT or row.kind == _DOUBLE:
-        data = np.ascontiguousarray(value, _PACKED[row.kind]).tobytes()
-        check(fck_append_bytes(out, row.number, <const uint8_t *><const char *>data, len(data)),
-              "", "")
-        return 0
-    numbers = np.ascontiguousarray(value, np.int64)
-    try:
-        with nogil:
-            for i in range(numbers.shape[0]):
-                status = fck_append_varint(&packed, <uint64_t>numbers[i])
-                if status != FCK_OK:
-                    break
-        check(status, "", "")
-        check(fck_append_bytes(out, row.number, packed.data, packed.size), "", "")
-    finally:
-        fck_buf_free(&packed)
-    return 0

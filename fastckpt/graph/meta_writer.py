@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ..format._message import encode
+from ..format._message_encoder import encode
 from ..format._record import encode_name
 from ..format.dtypes import STRING, DType
 from .schema import (

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import FormatError
-from ..format._message import BOOL, INT, SPAN, TEXT, Message, decode, encode
+from ..format._message import BOOL, INT, SPAN, TEXT, Message, decode
+from ..format._message_encoder import encode
 from .object_graph import ObjectGraph
 from .tracked import Attribute, RegisteredSaver, Slot, TrackedObject
 

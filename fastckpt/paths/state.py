@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from ..bundle.names import STATE_FILE
 from ..errors import FormatError
-from ..format import textproto
 from ..storage.local import File
 from ..storage.stage import replace_file
 from ..storage.urls import Path, find_scheme, local_folder, local_path
+from . import textproto
 from .lookup import checkpoint_exists, is_there
 
 __all__ = [

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ..errors import Fault, FormatError
-from ..format._message import BOOL, BYTES, DOUBLE, FLOAT, INT, SPAN, Message, decode, encode
+from ..format._message import BOOL, BYTES, DOUBLE, FLOAT, INT, SPAN, Message, decode
+from ..format._message_encoder import encode
 from ..format.dtypes import STRING, DType, by_number
 from ..format.shapes import MAX_STORED_RANK, check_size
 from ..format.slices import WHOLE, Box

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..format._message import encode
+from ..format._message_encoder import encode
 from ..format._record import encode_name, slice_key
 from ..format._table_builder import TableBuilder
 from ..format.dtypes import STRING, DType

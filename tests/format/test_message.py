@@ -16,9 +16,9 @@ from fastckpt.format._message import (
     TEXT,
     Message,
     decode,
-    encode,
     hash_field,
 )
+from fastckpt.format._message_encoder import encode
 
 INNER = Message("Inner", {1: ("a", INT), 2: ("t", TEXT)})
 OUTER = Message(
@@ -183,26 +183,6 @@ def test_any_buffer_is_read(kind):
 def test_oneof_tells_what_is_there():
     assert read("", ONEOF) == {}
     assert read("0800", ONEOF) == {"i": 0}
-    assert encode(ONEOF, {"i": 0}) == bytes.fromhex("0800")
-    assert encode(ONEOF, {"b": False}) == bytes.fromhex("1000")
-    assert encode(ONEOF, {"t": ""}) == bytes.fromhex("1a00")
-
-
-def test_defaults_are_not_written():
-    assert (
-        encode(OUTER, {"i": 0, "b": False, "f": 0.0, "t": "", "y": b"", "m": None, "ints": []})
-        == b""
-    )
-
-
-def test_empty_messages_are_written():
-    written = encode(OUTER, {"m": {}, "messages": [{}, b""], "map": {"": {}}, "s": b""})
-
-    assert written.hex() == "3a0042005a005a0062040a001200"
-
-
-def test_encoded_messages_are_taken_as_they_are():
-    assert encode(OUTER, {"m": b"\x08\x07"}) == encode(OUTER, {"m": {"a": 7}})
 
 
 numbers = st.integers(-(2**63), 2**63 - 1)

@@ -7,7 +7,7 @@ from oracle import numpy_dtype, to_tensor
 
 from fastckpt import read_meta
 from fastckpt.errors import FormatError, UnsupportedError
-from fastckpt.format._message import encode
+from fastckpt.format._message_encoder import encode
 from fastckpt.graph.schema import TENSOR
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import fastckpt
 from fastckpt import read_meta
 from fastckpt.errors import FormatError, UnsupportedError
-from fastckpt.format._message import encode
+from fastckpt.format._message_encoder import encode
 from fastckpt.graph.meta import SaverDef
 from fastckpt.graph.schema import GRAPH, META_GRAPH, NODE, SAVED_MODEL
 

@@ -5,7 +5,7 @@ import pytest
 from graph_files import describe_attributes, encode_tensor, write_graph
 
 from fastckpt import read_meta
-from fastckpt.format._message import encode
+from fastckpt.format._message_encoder import encode
 from fastckpt.graph.schema import ATTRIBUTE, CALL, NODE, SHAPE
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from oracle import to_tensor
 
 from fastckpt import read_meta
-from fastckpt.format._message import encode
+from fastckpt.format._message_encoder import encode
 from fastckpt.format.dtypes import by_number
 from fastckpt.graph.meta import SaverDef
 from fastckpt.graph.nodes import Function

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastckpt.errors import FormatError
-from fastckpt.format import textproto
+from fastckpt.paths import textproto
 
 FIELDS = {
     "name": textproto.Field(str, is_repeated=False),
