@@ -165,9 +165,9 @@ def parse_index(index: object, shape: Shape) -> Selection:
             then.append(after)
     ranges.extend(range(dim) for dim in shape[len(ranges) :])
     region = Region(
-        tuple(picked.start for picked in ranges),
-        tuple(len(picked) for picked in ranges),
-        tuple(picked.step for picked in ranges),
+        tuple([picked.start for picked in ranges]),
+        tuple(map(len, ranges)),
+        tuple([picked.step for picked in ranges]),
     )
     return Selection(region, tuple(then))
 

@@ -39,9 +39,11 @@ def encode_value(
     what is no array or no text; `name` is for the message.
     """
     array = value if type(value) is np.ndarray else _to_array(name, value)
-    if array.dtype.names and tf_dtype is None:
-        tf_dtype, array = _take_quantized(name, array)
-    dtype = _BY_NUMPY.get(array.dtype) or _find_dtype(name, array)
+    dtype = _BY_NUMPY.get(array.dtype)
+    if dtype is None:
+        if array.dtype.names and tf_dtype is None:
+            tf_dtype, array = _take_quantized(name, array)
+        dtype = _find_dtype(name, array)
     if tf_dtype is not None:
         dtype = _check_dtype(name, dtype, tf_dtype)
     if dtype is STRING:

@@ -146,10 +146,11 @@ class Exclusive:
             if is_locked is None or holder is None or holder[0] != machine():
                 self._remove_if_old(holder)
                 return False
-        with suppress(OSError):
+        try:
             now = os.lstat(self._path)
-            return (now.st_dev, now.st_ino) == (status.st_dev, status.st_ino)
-        return False
+        except OSError:
+            return False
+        return (now.st_dev, now.st_ino) == (status.st_dev, status.st_ino)
 
     def _remove_if_old(self, holder: tuple[int, int] | None) -> None:
         """Remove the file of a process that is dead, for all that can be known."""

@@ -326,5 +326,7 @@ def _make_folder(path: str) -> str:
 
 
 def _remove(path: str) -> None:
-    with suppress(OSError):  # not there, or with a name too long to ever be
+    try:
         os.unlink(path)
+    except OSError:  # not there, or with a name too long to ever be
+        return

@@ -76,11 +76,11 @@ def check_replaceable(path: str) -> None:
     """Raise `OSError` if there is something at a path that saving must not replace: anything but
     a regular file or a link to one."""
     try:
-        mode = os.stat(path).st_mode
+        mode = os.lstat(path).st_mode
     except FileNotFoundError:
-        if not os.path.lexists(path):
-            return
-        raise
+        return
+    if stat.S_ISLNK(mode):
+        mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         raise _refusal(mode, path)
 
