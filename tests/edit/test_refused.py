@@ -191,7 +191,7 @@ def test_error_of_the_system_leaves_what_was_there(source, target, monkeypatch, 
 
     before = snapshot(target.parent)
     monkeypatch.setattr(os, name, refuse)
-    monkeypatch.setattr(shutil, "copyfile", refuse)
+    monkeypatch.setattr(shutil, "copyfileobj", refuse)
 
     with pytest.raises(OSError, match="No space left"):
         EDITS[verb](source, target)

@@ -374,7 +374,7 @@ def test_damaged_state_is_an_error(tmp_path, function):
 def test_state_file_that_is_a_pipe_is_an_error(tmp_path):
     os.mkfifo(tmp_path / "checkpoint")
 
-    with pytest.raises(OSError, match="Invalid argument"):
+    with pytest.raises(OSError, match="expected a regular file, got a pipe"):
         get_checkpoint_state(tmp_path)
 
 

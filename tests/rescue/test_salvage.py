@@ -12,7 +12,8 @@ from places import GOLDEN
 import fastckpt
 from fastckpt.bundle.partial import Remains, find_shard_beside, open_table
 from fastckpt.format._record import encode_entry, encode_header, slice_key
-from fastckpt.format._table import Table, TableBuilder
+from fastckpt.format._table import Table
+from fastckpt.format._table_builder import TableBuilder
 from fastckpt.format.checksum import crc32c
 from fastckpt.format.slices import WHOLE
 from fastckpt.rescue.doctor import doctor
