@@ -59,6 +59,9 @@ cdef class BundleReader:
     cdef set _verified          # names whose bytes were verified; None unless asked to
     cdef int _view_flags
 
+    def __cinit__(self, *arguments, **options):
+        self.stored = StoredBundle.__new__(StoredBundle)  # closed: without __init__ nothing is open
+
     def __init__(self, str path not None, *, bint verify=False, str backend="auto", str mode="r"):
         if backend not in ("auto", "mmap", "pread"):
             raise ValueError(f"backend: expected 'auto', 'mmap' or 'pread', got {backend!r}")

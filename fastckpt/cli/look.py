@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..paths.listing import list_tensors
-from ..text import count, quote, spell_shape, spell_size
+from ..text import count, printable, quote, spell_shape, spell_size
 from .output import Output
 
 if TYPE_CHECKING:
@@ -233,20 +234,38 @@ def stats_options(parser: ArgumentParser) -> None:
 
 def stats(args: Namespace, out: Output) -> int:
     """Min, max, mean and standard deviation of the finite values; counts of NaNs and infinities.
-    For strings these describe the lengths, for complex numbers the magnitudes."""
+    For strings these describe the lengths, for complex numbers the magnitudes. Exits with 1 if a
+    tensor is damaged; the others are printed."""
     from ..analysis.stats import stats as compute
+    from ..errors import ChecksumError
+    from ..paths.read import read
 
     infos = list_tensors(args.path)
     names = [info.name for info in (_matching(infos, args.glob) if args.glob else infos)]
+    damaged: dict[str | None, str] = {}
     with out.progress("reading") as progress:
-        found = compute(args.path, names, threads=args.threads, progress=progress)
+        try:
+            found = compute(args.path, names, threads=args.threads, progress=progress)
+        except ChecksumError:
+            with read(args.path, backend="pread") as checkpoint:
+                for each in checkpoint.problems():
+                    if isinstance(each, OSError):
+                        raise
+                    damaged[each.tensor] = str(each)
+            whole = [name for name in names if name not in damaged]
+            found = compute(args.path, whole, threads=args.threads)
     is_bad = any(each.nans or each.infs for each in found.values())
+    asked = set(names)
+    problems = [text for name, text in damaged.items() if name in asked]
     if out.is_json:
-        out.emit({"path": args.path, "tensors": list(found.values())}, [])
+        document = {"path": args.path, "tensors": list(found.values()), "problems": problems}
+        out.emit(document, [])
     else:
+        for text in problems:
+            print(printable(text), file=sys.stderr)
         header = ("name", "dtype", "shape", "min", "max", "mean", "std", "NaN", "Inf", "zeros")
         out.table(header, [_stats_row(each) for each in found.values()], left=2)
-    return 1 if args.check and is_bad else 0
+    return 1 if problems or (args.check and is_bad) else 0
 
 
 def _stats_row(each: TensorStats) -> tuple[str, ...]:

@@ -35,6 +35,8 @@ cdef class TensorInfo:
     cdef uint32_t _crc32c
     cdef readonly tuple slices
 
+    cdef Row _known_row(self)
+
 
 cdef uint32_t unmask_crc(uint32_t masked) noexcept
 cdef tuple shape_of(const fck_entry *entry)

@@ -66,6 +66,7 @@ class Row:
 
 @disjoint_base
 class TensorInfo:
+    def __init__(self, *arguments: object, **options: object) -> None: ...
     @property
     def name(self) -> str: ...
     @property

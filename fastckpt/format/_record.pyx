@@ -310,13 +310,21 @@ cdef class TensorInfo:
     for every other tensor. A V1 file encodes its tensors: `offset` and `crc32c` are None.
     """
 
+    def __init__(self, *arguments, **options):
+        raise TypeError("a TensorInfo comes from Checkpoint.info or infos; it cannot be made")
+
+    cdef Row _known_row(self):
+        if self._row is None:  # made by __new__ alone
+            raise TypeError("a TensorInfo comes from Checkpoint.info or infos; this one is empty")
+        return self._row
+
     @property
     def dtype(self):
-        return self._row.numpy()
+        return self._known_row().numpy()
 
     @property
     def tf_dtype(self):
-        return self._row.name
+        return self._known_row().name
 
     @property
     def shard(self):
@@ -332,7 +340,7 @@ cdef class TensorInfo:
 
     def _fields(self):
         offset, crc = (self._offset, self._crc32c) if self._is_located else (None, None)
-        return (self.name, self._row.dtype.number, self.shape, self.nbytes, self._shard, offset,
+        return (self.name, self._known_row().dtype.number, self.shape, self.nbytes, self._shard, offset,
                 crc, self.slices)
 
     def __eq__(self, other):

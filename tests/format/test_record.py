@@ -3,6 +3,7 @@
 import bundle_bytes as bb
 import pytest
 import slice_keys
+from fresh import run
 
 from fastckpt.errors import FormatError, UnsupportedError
 from fastckpt.format._record import (
@@ -355,3 +356,24 @@ def test_name_and_key_convert_both_ways(key):
 
     assert name == key.decode("utf-8", "surrogateescape")
     assert encode_name(name) == key
+
+
+EMPTY = """
+    import fastckpt
+    from fastckpt.bundle.reader import Bundle
+
+    made = [fastckpt.TensorInfo.__new__(fastckpt.TensorInfo), Bundle.__new__(Bundle)]
+    for call in (
+        fastckpt.TensorInfo, lambda: repr(made[0]), lambda: made[0].dtype, lambda: hash(made[0]),
+        lambda: made[0] == made[0], lambda: made[1]["x"], lambda: made[1].info("x"),
+        lambda: list(made[1]), fastckpt.Checkpoint,
+    ):
+        try:
+            call()
+        except (TypeError, ValueError):
+            print("refused")
+"""
+
+
+def test_objects_that_nobody_made_properly_are_refused_and_crash_nothing():
+    assert run(EMPTY).split() == ["refused"] * 9
