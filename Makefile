@@ -45,7 +45,7 @@ BIN = $(VENV)/bin
 ON_PATH = PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tests/support:$(CURDIR)/tests/golden/scripts
 # what measures memory, limits it or preloads a library of its own, looks for the package's sources
 # in the checkout, or needs other packages
-NOT_ASAN = $(addprefix tests/, test_layers.py test_sdist.py test_repository.py test_docs.py \
+NOT_ASAN = $(addprefix tests/, test_layers.py test_sdist.py test_repository.py test_docs.py test_notebook.py \
     test_instructions.py storage/test_lines.py \
     cli interop bundle/test_lifetime.py bundle/test_shared.py bundle/test_gil.py bundle/test_large_files.py \
     storage/test_crash.py storage/test_power_loss.py storage/test_faults.py storage/test_odd_files.py \
