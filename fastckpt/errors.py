@@ -143,15 +143,8 @@ class TensorNotFoundError(CheckpointError, KeyError):
         return super().__str__() + hint
 
     def __reduce__(self) -> tuple[object, ...]:
-        closest = self.closest
-        state = {**self.__dict__, "_names": None}
-        return _restore_not_found, (self.path, self.name, closest), state
-
-
-def _restore_not_found(path: str, name: str, closest: tuple[str, ...]) -> TensorNotFoundError:
-    error = TensorNotFoundError(path, name, tuple)
-    error._names, error._closest = None, closest
-    return error
+        state = {**self.__dict__, "_names": None, "_closest": self.closest}
+        return TensorNotFoundError, (self.path, self.name, tuple), state
 
 
 def name_tensor(error: CheckpointError, name: str) -> None:

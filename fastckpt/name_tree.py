@@ -36,14 +36,7 @@ class TensorTree:
     def lines(self, depth: int | None = None) -> Iterator[str]:
         """Yield the lines of text, down to `depth` levels (default: all)."""
         yield f"{printable(self.name)}  {_describe(self)}"
-        yield from self._lines_below("", depth)
-
-    def _lines_below(self, indent: str, depth: int | None) -> Iterator[str]:
-        if depth is not None and depth < 1:
-            return
-        for name, child in self.children.items():
-            yield f"{indent}  {printable(name)}  {_describe(child)}"
-            yield from child._lines_below(indent + "  ", None if depth is None else depth - 1)
+        yield from _lines_below(self, "", depth)
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -68,6 +61,14 @@ def grow_tree(name: str, infos: Iterable[TensorInfo]) -> TensorTree:
             node.nbytes += info.nbytes
         node.tensor = info
     return root
+
+
+def _lines_below(node: TensorTree, indent: str, depth: int | None) -> Iterator[str]:
+    if depth is not None and depth < 1:
+        return
+    for name, child in node.children.items():
+        yield f"{indent}  {printable(name)}  {_describe(child)}"
+        yield from _lines_below(child, indent + "  ", None if depth is None else depth - 1)
 
 
 def _describe(node: TensorTree) -> str:

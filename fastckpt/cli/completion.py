@@ -102,7 +102,7 @@ def _candidates(before: list[str], typed: str) -> tuple[str, Iterable[str]]:
     if verb not in list_verbs():
         return "words", []
     if typed.startswith("-"):
-        return "words", make_parser(verb)[0]._option_string_actions
+        return "words", make_parser(verb)[0].options()
     if verb == "completion":
         return "words", _SCRIPTS
     paths = [word for word in before[1:] if not word.startswith("-")]

@@ -63,12 +63,12 @@ def list_verbs() -> list[str]:
     return list(MODULES)
 
 
-def make_parser(verb: str) -> tuple[argparse.ArgumentParser, Any]:
+def make_parser(verb: str) -> tuple[SuggestingParser, Any]:
     """Return the argument parser of a verb and the function that runs it."""
     name, summary = MODULES[verb]
     module = import_module(f".{name}", __package__)
     options, run = getattr(module, f"{verb}_options"), getattr(module, verb)
-    parser = _SuggestingParser(
+    parser = SuggestingParser(
         prog=f"fastckpt {verb}",
         description=f"{summary[0].upper()}{summary[1:]}. {run.__doc__ or ''}".strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -79,13 +79,17 @@ def make_parser(verb: str) -> tuple[argparse.ArgumentParser, Any]:
     return parser, run
 
 
-class _SuggestingParser(argparse.ArgumentParser):
+class SuggestingParser(argparse.ArgumentParser):
     """An argument parser that suggests the option closest to an unknown one."""
+
+    def options(self) -> list[str]:
+        """Return the options, in the order in which they were added."""
+        return list(self._option_string_actions)
 
     def error(self, message: str) -> NoReturn:
         unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0]
         if unknown.startswith("-"):
-            message += did_you_mean(unknown, self._option_string_actions)
+            message += did_you_mean(unknown, self.options())
         self.exit(MISTAKE, f"{self.prog}: {printable(message)}\ntry '{self.prog} --help'\n")
 
 
