@@ -7,7 +7,7 @@ time that importing TensorFlow takes. The same file is the client and the worker
 import os
 import pickle
 
-import oracle  # noqa: E402 - found through the line above
+import oracle
 
 ADDRESS_SPACE = 12 << 30  # bytes; TensorFlow reserves some of them when it starts
 SECONDS = 20  # of CPU time for one checkpoint

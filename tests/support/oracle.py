@@ -130,7 +130,7 @@ class Oracle:
 
     def _start(self):
         environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2", CUDA_VISIBLE_DEVICES="-1")
-        environment.pop("PYTHONPATH", None)  # it is meant for this interpreter
+        environment["PYTHONPATH"] = os.path.dirname(os.path.abspath(__file__))  # and nothing else
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         self._process = subprocess.Popen(
             [self.python, self.script],
