@@ -340,8 +340,8 @@ cdef class TensorInfo:
 
     def _fields(self):
         offset, crc = (self._offset, self._crc32c) if self._is_located else (None, None)
-        return (self.name, self._known_row().dtype.number, self.shape, self.nbytes, self._shard, offset,
-                crc, self.slices)
+        number = self._known_row().dtype.number
+        return (self.name, number, self.shape, self.nbytes, self._shard, offset, crc, self.slices)
 
     def __eq__(self, other):
         if not isinstance(other, TensorInfo):
