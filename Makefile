@@ -140,7 +140,7 @@ lint: $(VENV)/.tools
 	$(call conform,dependabot,.github/dependabot.yml)
 	$(call conform,citation-file-format,CITATION.cff)
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest --allowlist tests/typing/stubtest.allow \
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --allowlist tests/typing/stubtest.allow \
 	    $(subst /,.,$(patsubst %.pyi,%,$(wildcard fastckpt/*/*.pyi)))
 
 C_SOURCES = $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/faults/*.[ch])
