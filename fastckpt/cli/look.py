@@ -250,7 +250,7 @@ def stats(args: Namespace, out: Output) -> int:
             with read(args.path, backend="pread") as checkpoint:
                 for each in checkpoint.problems():
                     if isinstance(each, OSError):
-                        raise
+                        raise each from None
                     damaged[each.tensor] = str(each)
             whole = [name for name in names if name not in damaged]
             found = compute(args.path, whole, threads=args.threads)
